@@ -1,0 +1,120 @@
+"""From evidence to verdicts: one place decides what counts as a leak.
+
+All tests of one audit share its false-alarm rate: their p-values are corrected together (Holm).
+"Nothing found" is said only by a test that would have noticed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from audits.result import Family, Finding, Verdict
+from audits.statistics import Estimate, holm
+
+MIN_ROWS = 50
+# A test that would miss half of all rows being copied has nothing to say about safety.
+LARGEST_BLIND_SHARE = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What every attack and check is told.
+
+    Attributes:
+        seed: of the audit.
+        confidence: of every interval.
+        tests: how many tests share the false-alarm rate 1 - confidence.
+    """
+
+    seed: int
+    confidence: float
+    tests: int
+
+    @property
+    def alpha(self) -> float:
+        """False-alarm rate of the whole audit."""
+        return 1.0 - self.confidence
+
+    @property
+    def alpha_each(self) -> float:
+        """What a single test may count on when all others stay silent (Holm's first step)."""
+        return self.alpha / max(1, self.tests)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """A finding before judgement; the fields named as in `Finding` go there unchanged.
+
+    Attributes:
+        p_value: one-sided; None for what is only measured.
+        found: what to say if the test alarms.
+        nothing: what to say if it stays silent and would have noticed.
+        blind: why its silence means nothing, or "".
+        void: why its alarm means nothing either, or "".
+    """
+
+    name: str
+    family: Family
+    figures: Mapping[str, Estimate]
+    blind_spot: str
+    p_value: float | None = None
+    found: str = ""
+    nothing: str = ""
+    blind: str = ""
+    void: str = ""
+    rows_used: Mapping[str, int] = field(default_factory=dict)
+    curves: Mapping[str, list[Any]] = field(default_factory=dict)
+
+
+def judge(evidence: Sequence[Evidence], *, alpha: float) -> tuple[Finding, ...]:
+    """Findings with verdicts; any false "leak" among them has probability at most alpha.
+
+    Holds for true nulls whose p-values are valid, whatever their dependence.
+    """
+    tested = [item.p_value for item in evidence if item.p_value is not None]
+    adjusted = iter(holm(tested))
+    return tuple(
+        _finding(item, next(adjusted) if item.p_value is not None else None, alpha)
+        for item in evidence
+    )
+
+
+def too_few(rows: Mapping[str, int]) -> str:
+    """Why these sizes cannot carry a verdict, or ""."""
+    for table, count in rows.items():
+        if count < MIN_ROWS:
+            return (
+                f"Table {table!r} has {count} rows; a verdict needs at least {MIN_ROWS} in each "
+                f"table."
+            )
+    return ""
+
+
+def _finding(item: Evidence, adjusted: float | None, alpha: float) -> Finding:
+    verdict, reason = _verdict(item, adjusted, alpha)
+    return Finding(
+        name=item.name,
+        family=item.family,
+        figures=item.figures,
+        verdict=verdict,
+        reason=reason,
+        blind_spot=item.blind_spot,
+        rows_used=item.rows_used,
+        p_value=item.p_value,
+        p_adjusted=adjusted,
+        curves=item.curves,
+    )
+
+
+def _verdict(item: Evidence, adjusted: float | None, alpha: float) -> tuple[Verdict, str]:
+    if adjusted is None:
+        return "measured", item.nothing
+    if item.void:
+        return "inconclusive", item.void
+    if adjusted <= alpha:
+        return "leak", item.found
+    if item.blind:
+        return "inconclusive", item.blind
+    return "none", item.nothing

@@ -1,0 +1,475 @@
+"""The command line: a thin shell over library calls of the same names.
+
+Exit codes: 0 done and allowed; 1 fault; 2 wrong use or bad input; 3 refused (gate, or budget
+spent); 4 inconclusive. Results go to standard output, messages and progress to standard error.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import click
+import typer
+
+from dpsynth.console import bars, emit, say
+from dpsynth.errors import DPSynthError, InputError
+
+if TYPE_CHECKING:
+    from dpsynth.privacy.ledger import Ledger
+    from dpsynth.schema import Schema
+    from dpsynth.synthesizer import Synthesizer
+
+HELP = {"help_option_names": ["-h", "--help"]}
+app = typer.Typer(
+    add_completion=False,
+    context_settings=HELP,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Differentially private synthetic tables: fit, audit, gate, release.",
+)
+ledger_app = typer.Typer(
+    context_settings=HELP, no_args_is_help=True, help="Read and check a privacy ledger."
+)
+app.add_typer(ledger_app, name="ledger")
+
+DELTA = 1e-5
+
+Data = Annotated[str, typer.Argument(help="CSV, Parquet or database URL (with --query).")]
+Epsilon = Annotated[float, typer.Option(help="Privacy budget, above 0. All steps share it.")]
+Delta = Annotated[float, typer.Option(help="Probability budget, in (0, 1).")]
+SchemaFile = Annotated[
+    Path | None, typer.Option("--schema", help="Schema file (TOML); without it all is learned.")
+]
+GeneratorName = Annotated[str, typer.Option(help="See `dpsynth generators`.")]
+Rows = Annotated[int | None, typer.Option(help="Synthetic rows; default: the noisy row count.")]
+PolicyFile = Annotated[Path | None, typer.Option("--policy", help="Release policy (TOML).")]
+LedgerPath = Annotated[
+    str | None,
+    typer.Option("--ledger", help="Ledger file or database URL, one for all releases of a table."),
+]
+TotalEpsilon = Annotated[
+    float | None,
+    typer.Option(help="Budget of a new ledger for all releases together; default: this epsilon."),
+]
+Dataset = Annotated[
+    str | None, typer.Option(help="Name of the dataset in the ledger; default: the file's name.")
+]
+Query = Annotated[str | None, typer.Option(help="SQL query, with a database URL.")]
+Out = Annotated[Path, typer.Option("-o", "--out", help="Where to write; must not exist.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable result on standard output.")]
+Seed = Annotated[int | None, typer.Option(help="Makes the sample repeatable.")]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(invoke(sys.argv[1:] if arguments is None else arguments))
+
+
+def invoke(arguments: Sequence[str]) -> int:
+    """Run one command; returns the exit code. No traceback for what a user can cause."""
+    try:
+        code = app(list(arguments), prog_name="dpsynth", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as usage:
+        say(usage.format_message())
+        return 2
+    except click.ClickException as usage:
+        say(f"error: {usage.format_message()} (dpsynth -h lists the commands)")
+        return 2
+    except DPSynthError as error:
+        say(f"error: {error}")
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        say("stopped; what the ledger has booked stays booked")
+        return 1
+    except (OSError, MemoryError) as error:
+        say(f"error: {type(error).__name__}: {error}")
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+@app.command()
+def demo(
+    out: Out = Path("dpsynth-demo"),
+    epsilon: Epsilon = 1.0,
+    as_json: AsJson = False,
+) -> int:
+    """The whole chain on a real table: statsmodels' RAND health insurance experiment.
+
+    Example: dpsynth demo -o demo
+    """
+    from dpsynth.demo import demo_schema, demo_table
+
+    ledger, note = _ledger(None, out=out, dataset="randhie", epsilon=epsilon, delta=DELTA)
+    say(note)
+    settings = _synthesizer(epsilon, DELTA, demo_schema(), "autoregressive", ledger)
+    return _run(demo_table(), out, settings, as_json=as_json)
+
+
+@app.command()
+def schema(
+    data: Data,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="File to write.")] = None,
+    query: Query = None,
+) -> int:
+    """Draft a schema from header and cell forms, for the owner to complete.
+
+    Example: dpsynth schema people.csv -o schema.toml
+    """
+    from dpsynth.drafting import draft_toml
+    from dpsynth.table import Table
+    from dpsynth.writing import atomic_write
+
+    text = draft_toml(Table.read(data, query=query))
+    if out is None:
+        sys.stdout.write(text)
+        return 0
+    with atomic_write(out) as path:
+        path.write_text(text, encoding="utf-8")
+    say(f"wrote {out}: review the kinds and fill in what only you know, then pass --schema {out}")
+    return 0
+
+
+@app.command()
+def plan(
+    epsilon: Epsilon,
+    schema_file: Annotated[Path, typer.Option("--schema", help="Schema file (TOML).")],
+    delta: Delta = DELTA,
+    as_json: AsJson = False,
+) -> int:
+    """What a fit will ask and cost; reads no data.
+
+    Example: dpsynth plan --schema schema.toml --epsilon 1
+    """
+    from dpsynth.plan import make_plan
+    from dpsynth.plan_text import plan_json, plan_text
+    from dpsynth.schema import Schema
+
+    declared = Schema.from_toml(schema_file)
+    made = make_plan(declared.modelled, epsilon=epsilon, delta=delta)
+    cap = declared.max_rows_per_unit
+    emit(plan_json(made, cap), as_json=as_json, text=plan_text(made, cap))
+    return 0
+
+
+@app.command()
+def run(
+    data: Data,
+    epsilon: Epsilon,
+    out: Out,
+    delta: Delta = DELTA,
+    schema_file: SchemaFile = None,
+    generator: GeneratorName = "autoregressive",
+    rows: Rows = None,
+    policy: PolicyFile = None,
+    ledger: LedgerPath = None,
+    total_epsilon: TotalEpsilon = None,
+    dataset: Dataset = None,
+    query: Query = None,
+    output: Annotated[str, typer.Option("--format", help="csv or parquet.")] = "csv",
+    as_json: AsJson = False,
+) -> int:
+    """From a private table to an audited, gated bundle.
+
+    Example: dpsynth run people.csv --epsilon 1 --schema schema.toml -o release
+    """
+    from dpsynth.pipeline import RunOptions
+    from dpsynth.privacy.calibration import check_budget
+
+    check_budget(epsilon, delta)
+    _must_be_new(out)
+    book, note = _ledger(
+        ledger,
+        out=out,
+        dataset=dataset or _dataset_name(data),
+        epsilon=total_epsilon or epsilon,
+        delta=delta,
+    )
+    say(note)
+    settings = _synthesizer(epsilon, delta, _schema(schema_file), generator, book)
+    options = RunOptions(rows=rows, policy=policy, output=output)
+    return _run(data, out, settings, as_json=as_json, query=query, options=options)
+
+
+@app.command()
+def fit(
+    data: Data,
+    epsilon: Epsilon,
+    out: Out,
+    delta: Delta = DELTA,
+    schema_file: SchemaFile = None,
+    generator: GeneratorName = "autoregressive",
+    ledger: LedgerPath = None,
+    total_epsilon: TotalEpsilon = None,
+    dataset: Dataset = None,
+    query: Query = None,
+    as_json: AsJson = False,
+) -> int:
+    """Fit a model under the budget, without audit or gate.
+
+    Example: dpsynth fit people.csv --epsilon 1 -o model
+    """
+    from dpsynth.privacy.calibration import check_budget
+
+    check_budget(epsilon, delta)
+    _must_be_new(out)
+    book, note = _ledger(
+        ledger,
+        out=out,
+        dataset=dataset or _dataset_name(data),
+        epsilon=total_epsilon or epsilon,
+        delta=delta,
+    )
+    say(note)
+    settings = _synthesizer(epsilon, delta, _schema(schema_file), generator, book)
+    with bars() as progress:
+        model = settings.fit(data, query=query, progress=progress)
+    model.save(out)
+    statement = model.statement()
+    emit(
+        {"model": str(out), "epsilon_spent": statement.epsilon_spent, "delta": delta},
+        as_json=as_json,
+        text=f"{out}: {statement.sentence}",
+    )
+    return 0
+
+
+@app.command()
+def sample(
+    model: Annotated[Path, typer.Argument(help="Model folder made by `dpsynth fit`.")],
+    out: Out,
+    rows: Rows = None,
+    where: Annotated[
+        list[str] | None, typer.Option(help="COL=VALUE: only such rows (repeatable).")
+    ] = None,
+    seed: Seed = None,
+    as_json: AsJson = False,
+) -> int:
+    """Draw synthetic rows; costs no budget.
+
+    Example: dpsynth sample model --rows 10000 -o synthetic.csv
+    """
+    from dpsynth.fitted import FittedModel
+    from dpsynth.writing import write_frame
+
+    _must_be_new(out)
+    fitted = FittedModel.load(model)
+    wanted = dict(_pair(text) for text in where or ())
+    frame = fitted.sample(rows, seed=seed, where=wanted)
+    write_frame(frame, out)
+    emit({"rows": len(frame), "out": str(out)}, as_json=as_json, text=f"{out}: {len(frame)} rows")
+    return 0
+
+
+@app.command()
+def audit(
+    train: Annotated[Path, typer.Option(help="Rows the generator was trained on.")],
+    holdout: Annotated[Path, typer.Option(help="Rows of the same source that it never saw.")],
+    synthetic: Annotated[Path, typer.Option(help="Rows that it made.")],
+    out: Out,
+    schema_file: SchemaFile = None,
+    seed: Annotated[int, typer.Option(help="Of the audit's own subsamples.")] = 0,
+    as_json: AsJson = False,
+) -> int:
+    """Audit any synthetic table, from any tool.
+
+    Example: dpsynth audit --train a.csv --holdout b.csv --synthetic c.csv -o audit
+    """
+    from audits.report import write_html
+    from dpsynth.drafting import draft_schema
+    from dpsynth.pipeline import audit_tables
+    from dpsynth.schema import Schema
+    from dpsynth.table import Table
+    from dpsynth.writing import atomic_directory
+
+    _must_be_new(out)
+    tables = [Table.read(path) for path in (train, holdout, synthetic)]
+    declared: Schema = _schema(schema_file) or draft_schema(tables[0])
+    for table in tables:
+        declared.check(table.names, table.source)
+    with bars() as progress:
+        result = audit_tables(*tables, schema=declared, seed=seed, progress=progress)
+    with atomic_directory(out) as folder:
+        (folder / "audit.json").write_text(result.to_json_text(), encoding="utf-8")
+        write_html(result, folder / "report.html")
+    figures = {name: figure.value for name, figure in result.figures().items()}
+    lines = [f"{finding.name}: {finding.reason}" for finding in result.findings]
+    emit(
+        {"verdict": result.verdict, "figures": figures, "out": str(out)},
+        as_json=as_json,
+        text="\n".join([*lines, f"verdict: {result.verdict} ({out / 'report.html'})"]),
+    )
+    return {"none": 0, "leak": 3, "inconclusive": 4}.get(result.verdict, 4)
+
+
+@app.command()
+def gate(
+    statement: Annotated[Path, typer.Option(help="privacy.json")],
+    audit_file: Annotated[Path, typer.Option("--audit", help="audit.json")],
+    policy: PolicyFile = None,
+    as_json: AsJson = False,
+) -> int:
+    """Decide by a policy whether a table may be released.
+
+    Example: dpsynth gate --statement privacy.json --audit audit.json --policy policy.toml
+    """
+    from dpsynth.release.commands import decide_files
+
+    decision = decide_files(statement, audit_file, policy)
+    lines = [f"{rule.verdict:>12}  {rule.rule}: {rule.reason}" for rule in decision.rules]
+    emit(
+        decision.model_dump(mode="json"),
+        as_json=as_json,
+        text="\n".join([*lines, f"verdict: {decision.verdict}"]),
+    )
+    return decision.exit_code
+
+
+@app.command()
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="Bundle folder made by `dpsynth run`.")],
+    replay: Annotated[bool, typer.Option("--replay", help="Also re-run the audits.")] = False,
+    train: Annotated[Path | None, typer.Option(help="With --replay: the whole private table's "
+                                              "training rows.")] = None,
+    holdout: Annotated[Path | None, typer.Option(help="With --replay: the held-out rows.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Check hashes, recompute epsilon and the decision; with --replay re-run the attacks.
+
+    Example: dpsynth verify release
+    """
+    from dpsynth.release.commands import verify_command
+
+    outcome = verify_command(bundle, replay=replay, train=train, holdout=holdout)
+    lines = [f"{'ok' if c.ok else 'FAILED':>8}  {c.name}: {c.message}" for c in outcome.checks]
+    emit(
+        {"ok": outcome.ok, "checks": [vars(c) for c in outcome.checks]},
+        as_json=as_json,
+        text="\n".join([*lines, "verified" if outcome.ok else "NOT VERIFIED"]),
+    )
+    return 0 if outcome.ok else 2
+
+
+@app.command()
+def generators(as_json: AsJson = False) -> int:
+    """The generators that are installed.
+
+    Example: dpsynth generators
+    """
+    from dpsynth.generators import registry
+
+    found = {name: registry.load(name).SUMMARY for name in registry.names()}
+    emit(found, as_json=as_json, text="\n".join(f"{n:16} {s}" for n, s in found.items()))
+    return 0
+
+
+@app.command()
+def attacks(as_json: AsJson = False) -> int:
+    """The audit attacks that are installed.
+
+    Example: dpsynth attacks
+    """
+    from dpsynth.release.commands import attack_summaries
+
+    found = attack_summaries()
+    emit(found, as_json=as_json, text="\n".join(f"{n:16} {s}" for n, s in found.items()))
+    return 0
+
+
+@ledger_app.command("show")
+def ledger_show(where: Annotated[str, typer.Argument(help="Ledger file or URL.")], as_json: AsJson = False) -> int:
+    """What was charged, to which release, and what is left.
+
+    Example: dpsynth ledger show release.ledger.db
+    """
+    from dpsynth.plan_text import ledger_json, ledger_text
+    from dpsynth.privacy.ledger import Ledger
+
+    book = Ledger.read(where)
+    emit(ledger_json(book), as_json=as_json, text=ledger_text(book))
+    return 0
+
+
+@ledger_app.command("verify")
+def ledger_verify(where: Annotated[str, typer.Argument(help="Ledger file or URL.")], as_json: AsJson = False) -> int:
+    """Check that no entry was changed, added or removed since it was written.
+
+    Example: dpsynth ledger verify release.ledger.db
+    """
+    from dpsynth.privacy.ledger import Ledger
+
+    book = Ledger.read(where)
+    book.verify()
+    count = len(book.entries())
+    emit({"ok": True, "entries": count}, as_json=as_json, text=f"{where}: {count} entries, chain whole")
+    return 0
+
+
+def _run(data: object, out: Path, settings: "Synthesizer", *, as_json: bool, query: str | None = None, options: object = None) -> int:
+    from dpsynth.pipeline import RunOptions, run
+
+    chosen = options if isinstance(options, RunOptions) else RunOptions()
+    with bars() as progress:
+        result = run(data, out, synthesizer=settings, options=chosen, query=query, progress=progress)
+    statement = result.model.statement()
+    say(statement.sentence)
+    for rule in result.decision.rules:
+        if rule.verdict != "allow":
+            say(f"{rule.verdict}: {rule.rule}: {rule.reason}")
+    emit(
+        {
+            "verdict": result.decision.verdict,
+            "bundle": str(out),
+            "epsilon_spent": statement.epsilon_spent,
+            "delta": statement.delta,
+        },
+        as_json=as_json,
+        text=f"verdict: {result.decision.verdict}\nreport:  {out / 'public' / 'report.html'}",
+    )
+    return result.decision.exit_code
+
+
+def _synthesizer(epsilon: float, delta: float, declared: "Schema | None", generator: str, book: "Ledger") -> "Synthesizer":
+    from dpsynth.synthesizer import Synthesizer
+
+    return Synthesizer(epsilon=epsilon, delta=delta, schema=declared, generator=generator, ledger=book)
+
+
+def _schema(path: Path | None) -> "Schema | None":
+    from dpsynth.schema import Schema
+
+    return None if path is None else Schema.from_toml(path)
+
+
+def _ledger(where: str | None, *, out: Path, dataset: str, epsilon: float, delta: float) -> tuple["Ledger", str]:
+    """The ledger to charge, and a line that says where it is."""
+    from dpsynth.privacy.ledger import Ledger
+
+    _must_be_new(out)
+    path = where or f"{out}.ledger.db"
+    book = Ledger.open(path, dataset=dataset, epsilon=epsilon, delta=delta)
+    if where is None:
+        return book, f"booked in {path}; give all releases of the same people one --ledger"
+    return book, f"booked in {path} as dataset {dataset!r}"
+
+
+def _dataset_name(data: str) -> str:
+    return "database" if "://" in data else Path(data).name
+
+
+def _must_be_new(out: Path) -> None:
+    if out.exists():
+        raise InputError(f"{out} exists; give a path that does not, or move it away")
+    if not out.absolute().parent.is_dir():
+        raise InputError(f"{out.absolute().parent}: no such folder; make it first")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise InputError(f"--where {text!r} is not COL=VALUE; write for example --where sex=female")
+    return name, value
+
+
+if __name__ == "__main__":
+    main()

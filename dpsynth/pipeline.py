@@ -1,0 +1,182 @@
+"""The whole chain behind `dpsynth run`: split, fit, sample, audit, gate, bundle."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from audits import suite
+from audits.errors import AuditInputError
+from audits.result import AuditResult
+from dpsynth.errors import InputError
+from dpsynth.fitted import FittedModel
+from dpsynth.privacy.noise import NoiseSource
+from dpsynth.release.bundle import BundleContents, write_bundle
+from dpsynth.release.gate import Decision, decide
+from dpsynth.release.canonical import read_text
+from dpsynth.release.policy import default_policy_text, parse_policy
+from dpsynth.schema import Column, Schema
+from dpsynth.synthesizer import Progress, Synthesizer
+from dpsynth.table import Table, split
+
+HOLDOUT_SHARE = 0.1
+"""Share of the privacy units that training never sees; the audits compare with them."""
+
+_AUDIT_KINDS = {
+    "integer": "number",
+    "numeric": "number",
+    "datetime": "number",
+    "boolean": "category",
+    "categorical": "category",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What `run` does with a fitted model.
+
+    Attributes:
+        rows: synthetic rows; None takes the noisy row count of the whole table.
+        policy: path of a policy file; None takes the one shipped.
+        audit_seed: of the audits' own subsamples; published.
+        output: "csv" or "parquet".
+    """
+
+    rows: int | None = None
+    policy: Path | None = None
+    audit_seed: int = 0
+    output: Literal["csv", "parquet"] = "csv"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """What `run` made: the verdict, the folder and the model."""
+
+    decision: Decision
+    bundle: Path
+    model: FittedModel
+    audit: AuditResult
+
+
+def run(
+    data: object,
+    out: str | Path,
+    *,
+    synthesizer: Synthesizer,
+    options: RunOptions | None = None,
+    query: str | None = None,
+    progress: Progress = lambda label, done, total: None,
+    noise: NoiseSource | None = None,
+    rng: np.random.Generator | None = None,
+) -> RunResult:
+    """From a private table to an audited, gated bundle.
+
+    Args:
+        data: path of a CSV or Parquet file, database URL, DataFrame or `Table`.
+        out: the bundle's folder; must not exist.
+        synthesizer: budget, schema, generator and ledger.
+        options: rows, policy, seed of the audits.
+        query: the SQL query, with a database URL.
+        progress: told what is being done.
+        noise, rng: as in `Synthesizer.fit`.
+
+    Raises:
+        InputError: bad input, or `out` exists; nothing has been charged then unless it says so.
+        BudgetExceeded: the ledger has too little left; no row has been read then.
+    """
+    options = options or RunOptions()
+    target = _free(Path(out))
+    policy_text = default_policy_text() if options.policy is None else read_text(options.policy)
+    policy = parse_policy(policy_text, source=str(options.policy or "default policy"))
+    synthesizer.check_ledger()
+    stream = rng or np.random.default_rng()
+    progress("reading", 0, 1)
+    table = Table.read(data, query=query)
+    unit = synthesizer.schema.unit if synthesizer.schema else None
+    parts = split(table, unit=unit, share=HOLDOUT_SHARE, rng=stream)
+    model = synthesizer.fit(parts.train, progress=progress, noise=noise, rng=stream)
+    count = options.rows or max(1, round(model.layout.rows / (1.0 - HOLDOUT_SHARE)))
+    progress("sampling", 0, 1)
+    synthetic = model.sample(count, rng=stream)
+    audit = audit_tables(
+        parts.train,
+        parts.holdout,
+        Table.from_frame(synthetic),
+        schema=model.schema(),
+        seed=options.audit_seed,
+        progress=progress,
+    )
+    decision = decide(model.statement(), audit, policy)
+    progress("writing", 0, 1)
+    contents = BundleContents(
+        synthetic=synthetic,
+        schema=model.schema(),
+        statement=model.statement(),
+        audit=audit,
+        decision=decision,
+        policy_text=policy_text,
+        model_files=model.to_files(),
+        holdout_rows=parts.holdout_rows.tolist(),
+        declared=synthesizer.schema,
+        real=audit_frame(parts.train, model.schema()),
+        output=options.output,
+    )
+    write_bundle(target, contents)
+    progress("writing", 1, 1)
+    return RunResult(decision=decision, bundle=target, model=model, audit=audit)
+
+
+def audit_tables(
+    train: Table,
+    holdout: Table,
+    synthetic: Table,
+    *,
+    schema: Schema,
+    seed: int,
+    progress: Progress = lambda label, done, total: None,
+) -> AuditResult:
+    """Run the audits on three tables read by one schema.
+
+    Raises:
+        InputError: the tables do not fit the schema or each other.
+    """
+    frames = [audit_frame(table, schema) for table in (train, holdout, synthetic)]
+    kinds = {c.name: _AUDIT_KINDS[c.kind] for c in schema.modelled}
+    try:
+        return suite.run(
+            *frames,
+            kinds=kinds,
+            seed=seed,
+            progress=lambda label, done, total: progress(f"audit: {label}", done, total),
+        )
+    except AuditInputError as error:
+        raise InputError(str(error)) from error
+
+
+def audit_frame(table: Table, schema: Schema) -> pd.DataFrame:
+    """The modelled columns by kind, so that three tables written differently compare alike.
+
+    Numbers and dates become floats, categories and booleans text, missing cells null.
+    """
+    return pd.DataFrame({column.name: _comparable(table, column) for column in schema.modelled})
+
+
+def _comparable(table: Table, column: Column) -> pd.Series:
+    cells = table.cells(column, strict=False)
+    if column.kind == "boolean":
+        texts = np.where(cells.values != 0, "true", "false").astype(object)
+        return pd.Series(texts, dtype=object).mask(cells.missing, None)
+    dtype = object if column.kind == "categorical" else float
+    return pd.Series(cells.values, dtype=dtype).mask(cells.missing)
+
+
+def _free(target: Path) -> Path:
+    if target.exists():
+        raise InputError(
+            f"{target} exists; give a folder that does not, or move it away (nothing was charged)"
+        )
+    if not target.parent.is_dir():
+        raise InputError(f"{target.parent}: no such folder; make it first (nothing was charged)")
+    return target

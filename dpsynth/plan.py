@@ -1,0 +1,216 @@
+"""The budget, split before a row is read: what will be asked, and what each answer may cost.
+
+The split depends on public facts alone (the columns, what the schema leaves open, epsilon, delta),
+so `dpsynth plan` can print it without a table, and the whole of it is reserved in the ledger at
+once. All noise is Gaussian, so the budget is one number, mu squared, and shares of it add up.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dpsynth.errors import UnsupportedEvent
+from dpsynth.privacy.calibration import check_budget, mu_for, noise_multiplier_for
+from dpsynth.privacy.events import (
+    Event,
+    GaussianEvent,
+    SampledGaussianEvent,
+    ThresholdedGaussianEvent,
+)
+from dpsynth.privacy.ledger import Charge
+from dpsynth.schema import Column
+from dpsynth.training.options import TrainingOptions
+
+COUNT = "count: rows"
+FORMS = "forms: how cells are written"
+MARGINALS = "marginals: one-way"
+TRAINING = "training: gradients"
+
+_COUNT_SHARE = 0.005
+_FORMS_SHARE = 0.01
+_BOUNDS_SHARE = 0.03
+_VALUES_SHARE = 0.06
+_MARGINALS_SHARE = 0.10
+_NAMING_DELTA = 0.1
+"""Share of delta for naming the values of open categorical columns."""
+
+NUMBER_KINDS = ("integer", "numeric", "datetime")
+ROWS_PER_SIGMA = 10.0
+"""Rows must be at least this many standard deviations of a one-way count's noise."""
+
+
+@dataclass(frozen=True)
+class OpenColumn:
+    """A column of which only the name is known: its kind is learned by a noisy vote."""
+
+    name: str
+
+
+PlannedColumn = Column | OpenColumn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A budget and what it buys.
+
+    Attributes:
+        epsilon, delta: the budget.
+        mu: what all Gaussian answers together may cost, as one Gaussian mechanism.
+        columns: the modelled columns, in order.
+        charges: every charge, in the order of use.
+        training: settings of the gradient steps.
+    """
+
+    epsilon: float
+    delta: float
+    mu: float
+    columns: tuple[PlannedColumn, ...]
+    charges: tuple[Charge, ...]
+    training: TrainingOptions
+
+    @property
+    def marginal_std(self) -> float:
+        """Noise in one cell of a one-way marginal, in rows, for one row a unit."""
+        for charge in self.charges:
+            if charge.label == MARGINALS and isinstance(charge.event, GaussianEvent):
+                return float(charge.event.noise_multiplier * np.sqrt(len(self.columns)))
+        raise KeyError(MARGINALS)
+
+    def smallest_rows(self, *, max_rows_per_unit: int) -> float:
+        """Fewest rows for which the answers say more than the noise."""
+        return ROWS_PER_SIGMA * self.marginal_std * max_rows_per_unit
+
+
+def values_label(name: str) -> str:
+    """Label of the charge for a column's bins or categories."""
+    return f"values: {name}"
+
+
+def bounds_label(name: str) -> str:
+    """Label of the charge for a numeric column's bounds."""
+    return f"bounds: {name}"
+
+
+def make_plan(
+    columns: Sequence[PlannedColumn],
+    *,
+    epsilon: float,
+    delta: float,
+    training: TrainingOptions | None = None,
+) -> Plan:
+    """Split a budget over the questions that `columns` leave open and the training.
+
+    Raises:
+        InputError: epsilon or delta out of range.
+    """
+    check_budget(epsilon, delta)
+    training = training or TrainingOptions.recommended(epsilon=epsilon)
+    naming = [c.name for c in columns if _needs_naming(c)]
+    gauss_delta = delta * (1.0 - _NAMING_DELTA) if naming else delta
+    mu = mu_for(epsilon, gauss_delta)
+    each_delta = delta * _NAMING_DELTA / max(1, len(naming))
+    shares = _shares(columns)
+    charges = [
+        Charge(label, _event(mu, share, each_delta if label in map(values_label, naming) else None))
+        for label, share in shares.items()
+    ]
+    charges.append(
+        _training_charge(charges, mu=mu, epsilon=epsilon, delta=delta, training=training)
+    )
+    return Plan(
+        epsilon=epsilon,
+        delta=delta,
+        mu=mu,
+        columns=tuple(columns),
+        charges=tuple(charges),
+        training=training,
+    )
+
+
+def smallest_epsilon(plan: Plan, *, rows: float, max_rows_per_unit: int) -> float:
+    """The least epsilon (two digits, rounded up) at which `rows` would be enough for `plan`."""
+    low, high = plan.epsilon, plan.epsilon
+    while high < 1e6:
+        trial = make_plan(plan.columns, epsilon=high, delta=plan.delta)
+        if trial.smallest_rows(max_rows_per_unit=max_rows_per_unit) <= rows:
+            break
+        low, high = high, high * 2.0
+    for _ in range(30):
+        middle = 0.5 * (low + high)
+        trial = make_plan(plan.columns, epsilon=middle, delta=plan.delta)
+        enough = trial.smallest_rows(max_rows_per_unit=max_rows_per_unit) <= rows
+        low, high = (low, middle) if enough else (middle, high)
+    digits = 10.0 ** (np.floor(np.log10(high)) - 1)
+    return float(np.ceil(high / digits) * digits)
+
+
+def needs_form(column: PlannedColumn) -> bool:
+    """Whether the column's kind, decimals or time resolution has to be learned."""
+    if isinstance(column, OpenColumn):
+        return True
+    return column.kind == "datetime" or (column.kind == "numeric" and column.decimals is None)
+
+
+def _needs_bounds(column: PlannedColumn) -> bool:
+    if isinstance(column, OpenColumn):
+        return True
+    return column.kind in NUMBER_KINDS and None in column.bounds
+
+
+def _needs_values(column: PlannedColumn) -> bool:
+    return _needs_naming(column) or (isinstance(column, Column) and column.kind in NUMBER_KINDS)
+
+
+def _needs_naming(column: PlannedColumn) -> bool:
+    if isinstance(column, OpenColumn):
+        return True
+    return column.kind == "categorical" and column.categories is None
+
+
+def _shares(columns: Sequence[PlannedColumn]) -> dict[str, float]:
+    """Share of mu squared by label, training left out."""
+    shares = {COUNT: _COUNT_SHARE}
+    if any(map(needs_form, columns)):
+        shares[FORMS] = _FORMS_SHARE
+    for needs, label, share in (
+        (_needs_bounds, bounds_label, _BOUNDS_SHARE),
+        (_needs_values, values_label, _VALUES_SHARE),
+    ):
+        asked = [c.name for c in columns if needs(c)]
+        shares |= {label(name): share / len(asked) for name in asked}
+    return shares | {MARGINALS: _MARGINALS_SHARE}
+
+
+def _event(mu: float, share: float, naming_delta: float | None) -> Event:
+    multiplier = 1.0 / (mu * float(np.sqrt(share)))
+    if naming_delta is None:
+        return GaussianEvent(noise_multiplier=multiplier)
+    return ThresholdedGaussianEvent(noise_multiplier=multiplier, delta=naming_delta)
+
+
+def _training_charge(
+    others: Sequence[Charge], *, mu: float, epsilon: float, delta: float, training: TrainingOptions
+) -> Charge:
+    """Full batches take the rest of mu squared; Poisson batches the rest of (epsilon, delta)."""
+    if training.sample_rate >= 1:
+        spent = sum(1.0 / _multiplier(charge.event) ** 2 for charge in others)
+        multiplier = float(np.sqrt(training.steps / (mu**2 - spent)))
+        return Charge(TRAINING, GaussianEvent(noise_multiplier=multiplier, steps=training.steps))
+
+    def sampled(multiplier: float) -> SampledGaussianEvent:
+        return SampledGaussianEvent(
+            noise_multiplier=multiplier, sample_rate=training.sample_rate, steps=training.steps
+        )
+
+    before = [charge.event for charge in others]
+    multiplier = noise_multiplier_for(
+        lambda z: [*before, sampled(z)], epsilon=epsilon, delta=delta
+    )
+    return Charge(TRAINING, sampled(multiplier))
+
+
+def _multiplier(event: Event) -> float:
+    if isinstance(event, GaussianEvent | ThresholdedGaussianEvent):
+        return float(event.noise_multiplier)
+    raise UnsupportedEvent(f"{type(event).__name__} has no place before training in a plan")

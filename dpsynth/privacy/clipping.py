@@ -1,0 +1,284 @@
+"""Clipped gradient sums: the bounded contribution behind DP-SGD (Abadi et al., CCS 2016).
+
+Two ways to the same sum, chosen by what the model is made of:
+    * `BookKeeping` for models made of `dpsynth.privacy.layers` only: norms in closed form, one
+      matrix product a layer, no per-example gradient is ever materialised.
+    * `PerExample` for any other torch module: Opacus computes per-example gradients.
+
+Guarantee of both: the sum over a batch is a sum over rows of vectors with L2 norm at most
+`max_grad_norm`, rounding included, and row i's vector depends on row i alone. The second half
+rests on the model: a layer that mixes rows (batch norm) is refused here, and the generators'
+contract test checks it on each model.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from dpsynth.errors import InputError, NonFiniteTraining
+from dpsynth.privacy.layers import BOOK_KEPT, ROWS_PER_SUM, BookKeptLayer
+
+PerExampleLoss = Callable[[nn.Module, Tensor], Tensor]
+"""(model, batch of shape (rows, ...)) -> losses of shape (rows,)."""
+
+_NORM_MARGIN = 1e-5
+"""Relative margin for computing a norm in float32: sums of squares, one root, one product."""
+
+_MIXES_ROWS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
+
+
+class Clipper(Protocol):
+    """Sums clipped per-example gradients over a batch."""
+
+    max_grad_norm: float
+
+    def clipped_sum(self, batch: Tensor) -> list[Tensor]:
+        """Sum over the rows of `batch`, float64, one tensor for each trained parameter."""
+        ...
+
+    def norms(self, batch: Tensor) -> Tensor:
+        """Unclipped gradient norm of each row, shape (rows,). Call it on public rows only."""
+        ...
+
+    def masks(self) -> list[Tensor]:
+        """For each trained parameter, which entries are trained at all."""
+        ...
+
+
+def clipper_for(
+    model: nn.Module, per_example_loss: PerExampleLoss, *, max_grad_norm: float
+) -> Clipper:
+    """The clipper that suits the model's layers.
+
+    Raises:
+        InputError: `max_grad_norm` is not positive and finite, nothing is trainable, or a layer
+            mixes rows.
+    """
+    if not 0 < max_grad_norm < float("inf"):
+        raise InputError(f"max_grad_norm is {max_grad_norm}; it must be positive and finite")
+    for name, module in model.named_modules():
+        if isinstance(module, _MIXES_ROWS):
+            raise InputError(
+                f"layer {name!r} ({type(module).__name__}) mixes rows, so that clipping rows bounds "
+                "nothing; use LayerNorm or GroupNorm instead"
+            )
+    trained = {id(p) for p in model.parameters() if p.requires_grad}
+    if not trained:
+        raise InputError("the model has no trainable parameter; there is nothing to train")
+    layers = [m for m in model.modules() if isinstance(m, BOOK_KEPT)]
+    kept = {id(p) for layer in layers for p in layer.parameters(recurse=False)}
+    if trained == kept:
+        return BookKeeping(model, per_example_loss, layers, max_grad_norm)
+    return PerExample(model, per_example_loss, max_grad_norm)
+
+
+@dataclass
+class _Tap:
+    """What one layer saw in one forward pass."""
+
+    inputs: list[Tensor] = field(default_factory=list)
+    outputs: list[Tensor] = field(default_factory=list)
+
+
+class BookKeeping:
+    """Clipped sums for models made of book-kept layers; see the module's docstring."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        per_example_loss: PerExampleLoss,
+        layers: Sequence[nn.Module],
+        max_grad_norm: float,
+    ) -> None:
+        self.max_grad_norm = max_grad_norm
+        self._model = model
+        self._loss = per_example_loss
+        self._layers = tuple(layers)
+        self._rules = tuple(cast(BookKeptLayer, layer) for layer in layers)
+        slack = sum(rule.rounding_slack(max_grad_norm) ** 2 for rule in self._rules) ** 0.5
+        self._inner_norm = (max_grad_norm - slack) * (1.0 - _NORM_MARGIN)
+        if self._inner_norm <= 0:
+            raise InputError(
+                f"max_grad_norm is {max_grad_norm}, below the rounding of sums ({slack:.3g}) for a "
+                "model of this width; raise it"
+            )
+
+    def clipped_sum(self, batch: Tensor) -> list[Tensor]:
+        """See `Clipper`."""
+        totals: list[Tensor] = []
+        for rows in batch.split(ROWS_PER_SUM):
+            sums = self._chunk(rows)
+            totals = [t.add_(s) for t, s in zip(totals, sums, strict=True)] if totals else sums
+        return totals or [torch.zeros(m.shape, dtype=torch.float64) for m in self.masks()]
+
+    def masks(self) -> list[Tensor]:
+        """See `Clipper`."""
+        return [mask for rule in self._rules for mask in rule.trainable_masks()]
+
+    def norms(self, batch: Tensor) -> Tensor:
+        """See `Clipper`."""
+        parts = [self._squared(*self._output_gradients(rows)) for rows in batch.split(ROWS_PER_SUM)]
+        return torch.cat(parts).sqrt()
+
+    def _squared(self, inputs: list[Tensor], grads: list[Tensor]) -> Tensor:
+        parts = [
+            rule.squared_norms(a, d) for rule, a, d in zip(self._rules, inputs, grads, strict=True)
+        ]
+        return torch.stack(parts).sum(0)
+
+    def _chunk(self, rows: Tensor) -> list[Tensor]:
+        inputs, grads = self._output_gradients(rows)
+        factors = clip_factors(self._squared(inputs, grads), self._inner_norm)[:, None]
+        sums: list[Tensor] = []
+        for rule, layer_inputs, layer_grads in zip(self._rules, inputs, grads, strict=True):
+            clipped = layer_grads * factors
+            sums += rule.summed_gradients(layer_inputs, clipped, bound=self.max_grad_norm)
+        return sums
+
+    def _output_gradients(self, rows: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Each layer's input, and the gradient of the summed losses at its output."""
+        with _tapped(self._layers) as taps:
+            losses = _checked_losses(self._loss(self._model, rows), rows)
+            for tap in taps:
+                if len(tap.outputs) != 1:
+                    raise InputError(
+                        f"a layer ran {len(tap.outputs)} times in one forward pass; a book-kept "
+                        "layer must run exactly once, as its norm rule leaves out cross terms"
+                    )
+            grads = torch.autograd.grad(losses.sum(), [tap.outputs[0] for tap in taps])
+        return [tap.inputs[0].detach() for tap in taps], list(grads)
+
+
+class PerExample:
+    """Clipped sums for any torch module, by Opacus's per-example gradients."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        per_example_loss: PerExampleLoss,
+        max_grad_norm: float,
+        rows_at_once: int = 256,
+    ) -> None:
+        self.max_grad_norm = max_grad_norm
+        self._model = model
+        self._loss = per_example_loss
+        self._rows_at_once = rows_at_once
+        self._trained = [p for p in model.parameters() if p.requires_grad]
+        self._inner_norm = max_grad_norm * (1.0 - 10 * _NORM_MARGIN)
+
+    def clipped_sum(self, batch: Tensor) -> list[Tensor]:
+        """See `Clipper`."""
+        totals = [torch.zeros(p.shape, dtype=torch.float64) for p in self._trained]
+        with _per_example_gradients(self._model):
+            for rows in batch.split(self._rows_at_once):
+                if not len(rows):
+                    continue
+                for total, part in zip(totals, self._chunk(rows), strict=True):
+                    total += part
+        return totals
+
+    def masks(self) -> list[Tensor]:
+        """See `Clipper`."""
+        return [torch.ones_like(p, dtype=torch.bool) for p in self._trained]
+
+    def norms(self, batch: Tensor) -> Tensor:
+        """See `Clipper`."""
+        with _per_example_gradients(self._model):
+            parts = [_squared(self._gradients(r)) for r in batch.split(self._rows_at_once)]
+        return torch.cat(parts).sqrt()
+
+    def _chunk(self, rows: Tensor) -> list[Tensor]:
+        grads = self._gradients(rows)
+        factors = clip_factors(_squared(grads), self._inner_norm)
+        return [torch.tensordot(factors.double(), g.double(), dims=1) for g in grads]
+
+    def _gradients(self, rows: Tensor) -> list[Tensor]:
+        """Per-example gradients, one tensor of shape (rows, ...) a parameter."""
+        losses = _checked_losses(self._loss(self._model, rows), rows)
+        with warnings.catch_warnings():
+            # Rows are data and need no gradient; torch remarks on that for Opacus's hooks.
+            warnings.filterwarnings("ignore", message="Full backward hook is firing")
+            losses.sum().backward()  # type: ignore[no-untyped-call]
+        return [self._taken(p, rows) for p in self._trained]
+
+    @staticmethod
+    def _taken(parameter: nn.Parameter, rows: Tensor) -> Tensor:
+        """The parameter's per-example gradient, taken out so that it cannot be counted twice."""
+        found = getattr(parameter, "grad_sample", None)
+        if not isinstance(found, Tensor) or len(found) != len(rows):
+            raise InputError(
+                f"a parameter of shape {tuple(parameter.shape)} has no gradient for each row; every "
+                "layer must be supported by Opacus, take part in the loss and run once a step"
+            )
+        parameter.grad_sample = None  # type: ignore[attr-defined]
+        parameter.grad = None
+        return found
+
+
+def _squared(grads: Sequence[Tensor]) -> Tensor:
+    return torch.stack([g.square().flatten(1).sum(1) for g in grads]).sum(0)
+
+
+def clip_factors(squared_norms: Tensor, max_norm: float) -> Tensor:
+    """min(1, max_norm / norm) for each row.
+
+    Raises:
+        NonFiniteTraining: a norm is not finite.
+    """
+    if not bool(torch.isfinite(squared_norms).all()):
+        raise NonFiniteTraining(
+            "a per-example gradient is not finite; lower the learning rate (the charge stays booked)"
+        )
+    return (max_norm / squared_norms.sqrt().clamp_min(1e-30)).clamp_max(1.0)
+
+
+def _checked_losses(losses: Tensor, rows: Tensor) -> Tensor:
+    if losses.shape != (len(rows),):
+        raise InputError(
+            f"per_example_loss returned shape {tuple(losses.shape)} for {len(rows)} rows; it must "
+            "return one loss for each row, unreduced"
+        )
+    return losses
+
+
+@contextmanager
+def _tapped(layers: Sequence[nn.Module]) -> Iterator[list[_Tap]]:
+    """Record inputs and outputs of the layers while the block runs."""
+    taps = [_Tap() for _ in layers]
+
+    def hook(tap: _Tap) -> Callable[[nn.Module, tuple[Any, ...], Tensor], None]:
+        def record(_: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+            tap.inputs.append(inputs[0])
+            tap.outputs.append(output)
+
+        return record
+
+    handles = [
+        layer.register_forward_hook(hook(tap)) for layer, tap in zip(layers, taps, strict=True)
+    ]
+    try:
+        yield taps
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def _per_example_gradients(model: nn.Module) -> Iterator[None]:
+    """Let Opacus fill `grad_sample` of each parameter while the block runs."""
+    from opacus.grad_sample import GradSampleModule
+
+    wrapped = GradSampleModule(model, loss_reduction="sum", strict=True)
+    try:
+        yield
+    finally:
+        wrapped.remove_hooks()
+        for parameter in model.parameters():
+            if hasattr(parameter, "grad_sample"):
+                del parameter.grad_sample
+            parameter.grad = None

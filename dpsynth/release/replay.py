@@ -1,0 +1,151 @@
+"""Run the audits of a bundle again, on the private tables, and expect the same figures.
+
+The audit's seed is stored with its result and its input is read by the bundle's own schema, so an
+auditor who holds the private rows must come to the same evidence, figure by figure.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from audits.errors import AuditError
+from audits.result import AuditResult
+from dpsynth.errors import DPSynthError, InputError, IntegrityError
+from dpsynth.release.canonical import read_json, read_text
+from dpsynth.release.domain import read_domain
+from dpsynth.release.manifest import HOLDOUT_FORMAT, NAME, Manifest, read_manifest
+from dpsynth.release.verify import Check
+from dpsynth.schema import Column, Schema
+from dpsynth.table import Table
+
+AUDIT_KINDS = {
+    "integer": "number",
+    "numeric": "number",
+    "datetime": "number",
+    "boolean": "category",
+    "categorical": "category",
+}
+#: Figures that another machine's arithmetic may move in the last digits.
+RELATIVE, ABSOLUTE = 1e-6, 1e-9
+
+Progress = Callable[[str, int, int], None]
+
+
+def replay(bundle: str | Path, train: object, holdout: object | None = None) -> Check:
+    """Re-run the stored audit and compare every figure and verdict.
+
+    Args:
+        bundle: the bundle's folder, `internal/` included.
+        train: the training rows (anything `Table.read` takes); or the whole private table.
+        holdout: the rows that were held out; None cuts them from `train` by the row numbers in
+            `internal/holdout.json`.
+
+    Returns:
+        A check named "replay" whose message names the first figures that differ.
+
+    Raises:
+        InputError: a private table cannot be read.
+    """
+    folder = Path(bundle)
+    whole = Table.read(train)
+    kept = None if holdout is None else Table.read(holdout)
+    try:
+        stored = AuditResult.from_json_text(read_text(folder / "internal" / "audit.json"))
+        schema = read_domain(read_json(folder / "internal" / "schema.json"))
+        manifest = read_manifest(folder / "public" / NAME, Manifest)
+        synthetic = Table.read(folder / manifest.table)
+        parts = _split(whole, folder) if kept is None else (whole, kept)
+        again = audit_tables(*parts, synthetic, schema=schema, settings=stored)
+    except (DPSynthError, AuditError) as error:
+        return Check("replay", False, str(error))
+    differences = compare(stored, again)
+    message = f"all {len(stored.figures())} figures came out the same"
+    return Check("replay", not differences, "; ".join(differences[:5]) or message)
+
+
+def audit_tables(
+    train: Table,
+    holdout: Table,
+    synthetic: Table,
+    *,
+    schema: Schema,
+    settings: AuditResult,
+) -> AuditResult:
+    """The audits on three tables read by one schema, with the seed and attacks of `settings`.
+
+    Raises:
+        InputError: the tables do not fit the schema or each other.
+    """
+    # Imported here: reading a bundle needs no audit, only running one again does.
+    from audits import suite
+
+    frames = [audit_frame(table, schema) for table in (train, holdout, synthetic)]
+    return suite.run(
+        *frames,
+        kinds={column.name: AUDIT_KINDS[column.kind] for column in schema.modelled},
+        seed=settings.seed,
+        confidence=settings.confidence,
+        attacks=[item.name for item in settings.findings if item.family == "membership"],
+    )
+
+
+def audit_frame(table: Table, schema: Schema) -> pd.DataFrame:
+    """The modelled columns by kind, so that three tables written differently compare alike.
+
+    Numbers and dates (seconds) become floats, categories and booleans text, missing cells null.
+    """
+    return pd.DataFrame({column.name: _comparable(table, column) for column in schema.modelled})
+
+
+def _comparable(table: Table, column: Column) -> pd.Series:
+    cells = table.cells(column, strict=False)
+    if column.kind == "boolean":
+        texts = np.where(cells.values != 0, "true", "false").astype(object)
+        return pd.Series(texts, dtype=object).mask(cells.missing, None)
+    dtype = object if column.kind == "categorical" else float
+    return pd.Series(cells.values, dtype=dtype).mask(cells.missing)
+
+
+def _split(whole: Table, folder: Path) -> tuple[Table, Table]:
+    """Train and holdout rows of the whole private table, by the stored row numbers."""
+    data = read_json(folder / "internal" / "holdout.json")
+    if not isinstance(data, dict) or data.get("format") != HOLDOUT_FORMAT:
+        raise IntegrityError(f"holdout.json: not in format {HOLDOUT_FORMAT!r}; it was changed")
+    rows = np.array(data.get("rows", []), dtype=np.int64)
+    if not rows.size or rows.min() < 0 or rows.max() >= whole.num_rows:
+        raise InputError(
+            "the row numbers in holdout.json do not fit the private table; pass the table the "
+            "bundle was made from, or its training rows with the held-out rows beside them"
+        )
+    return whole.take(np.setdiff1d(np.arange(whole.num_rows), rows)), whole.take(np.sort(rows))
+
+
+def compare(stored: AuditResult, again: AuditResult) -> list[str]:
+    """One sentence for each size, verdict or figure that differs; last digits may."""
+    found = [
+        f"{role}: {size} rows stored, {again.sizes.get(role)} now"
+        for role, size in stored.sizes.items()
+        if again.sizes.get(role) != size
+    ]
+    verdicts = {finding.name: finding.verdict for finding in again.findings}
+    found += [
+        f"{finding.name}: {finding.verdict!r} stored, {verdicts.get(finding.name)!r} now"
+        for finding in stored.findings
+        if verdicts.get(finding.name) != finding.verdict
+    ]
+    figures: dict[str, Any] = again.figures()
+    for name, estimate in stored.figures().items():
+        other = figures.get(name)
+        ends = ("value", "lower", "upper")
+        if other is None or not np.allclose(
+            [getattr(estimate, end) for end in ends],
+            [getattr(other, end) for end in ends],
+            rtol=RELATIVE,
+            atol=ABSOLUTE,
+        ):
+            now = "absent" if other is None else f"{other.value:.6g}"
+            found.append(f"{name}: {estimate.value:.6g} stored, {now} now")
+    return found

@@ -1,0 +1,323 @@
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from audits.result import AuditResult
+from dpsynth.errors import InputError
+from dpsynth.release import figures
+from dpsynth.release.report import ReportData, card, render
+from dpsynth.schema import Column, Schema
+
+VOID = {"meta", "link", "br", "img", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """Text, attributes and nesting of a page; raises where a tag is not closed."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.words, self.ids, self.tags, self.open = [], [], [], []
+        self.svgs, self.captions, self.links = [], 0, []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        self.tags.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        if "id" in values:
+            self.ids.append(values["id"])
+        self.links += [v for k, v in attrs if k in ("href", "src", "xlink:href")]
+        if tag == "svg":
+            self.svgs.append(values)
+        self.captions += tag == "figcaption"
+        self.words.append(values.get("aria-label", ""))
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        values = dict(attrs)
+        self.links += [v for k, v in attrs if k in ("href", "src", "xlink:href")]
+        if "id" in values:
+            self.ids.append(values["id"])
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+def read(folder, name):
+    return (folder / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("verdict", ["allowed", "refused"])
+@pytest.mark.parametrize("edition", ["public", "internal"])
+def test_the_page_is_whole_and_every_picture_has_words(request, verdict, edition):
+    html = read(request.getfixturevalue(verdict), f"{edition}/report.html")
+    page = Page(html)
+    assert len(page.ids) == len(set(page.ids))
+    assert "script" not in page.tags
+    assert all(link.startswith("#") for link in page.links)
+    assert {link[1:] for link in page.links} <= set(page.ids)
+    assert "http" not in re.sub(r"xmlns(:\w+)?=\"[^\"]*\"", "", html)
+    assert len(page.svgs) == page.tags.count("figure") == page.captions
+    for svg in page.svgs:
+        assert svg["role"] == "img"
+        assert len(svg["aria-label"]) > 20
+        assert "viewbox" in svg
+        assert "width" not in svg
+    assert "#01010" not in html, "a stand-in colour was left"
+    assert page.tags.count("h1") == 1
+
+
+def pictures(folder, edition):
+    return len(Page(read(folder, f"{edition}/report.html")).svgs)
+
+
+def test_each_edition_draws_what_it_may(allowed, refused):
+    columns, claim, evidence = 5, 2, 4
+    assert pictures(allowed, "public") == columns + claim
+    assert pictures(refused, "public") == claim
+    assert pictures(allowed, "internal") == columns + claim + evidence
+    assert pictures(refused, "internal") == columns + claim + evidence
+
+
+def test_the_order_is_the_readers(allowed):
+    html = read(allowed, "internal/report.html")
+    order = ["verdict", "person", "budget", "utility", "membership", "neighbours", "diversity"]
+    places = [html.index(f'id="{name}"') for name in [*order, "rules", "unprotected", "reproduce"]]
+    assert all(before < after for before, after in pairwise(places))
+
+
+def test_the_verdict_is_said_in_plain_words(allowed, refused):
+    assert "This table may be shared." in Page(read(allowed, "public/report.html")).text
+    text = Page(read(refused, "public/report.html")).text
+    assert "This table must not be shared. 1 of 8 rules" in text
+    assert (
+        "A bug detector, never a verdict on privacy"
+        in Page(read(allowed, "internal/report.html")).text
+    )
+
+
+def test_names_cannot_break_out(allowed):
+    for name in ("public/report.html", "internal/report.html", "public/card.md"):
+        text = read(allowed, name)
+        assert "<i>" not in text, name
+    assert "A|B <i>$x$</i>" in Page(read(allowed, "public/report.html")).text
+    assert r"A\|B &lt;i>" in read(allowed, "public/card.md")
+
+
+def private_numbers(folder):
+    """Texts of all figures measured on real rows, those that are long enough to tell."""
+    audit = AuditResult.from_json_text(read(folder, "internal/audit.json"))
+    numbers = {float(audit.sizes["train"]), float(audit.sizes["holdout"])}
+    for estimate in audit.figures().values():
+        numbers |= {estimate.value, estimate.lower, estimate.upper}
+    texts = {f"{n:.{digits}g}" for n in numbers for digits in (3, 4, 5, 6, 10)}
+    texts |= {f"{100 * n:.{digits}f}" for n in numbers for digits in (1, 2, 3)}
+    return {text for text in texts if len(text.strip("-0.").replace(".", "")) >= 3}
+
+
+def numbers_in(text):
+    return set(re.findall(r"-?\d+(?:\.\d+)?", text))
+
+
+def public_text(folder):
+    names = ("decision.json", "manifest.json", "schema.json", "card.md")
+    data = json.loads(read(folder, "public/privacy.json"))
+    kept = {key: data[key] for key in ("sentence", "clamping", "unprotected")}
+    parts = [read(folder, f"public/{name}") for name in names]
+    page = Page(read(folder, "public/report.html")).text
+    # Hashes are random digits; they could hit any number.
+    return re.sub(r"[0-9a-f]{64}", "", " ".join([*parts, page, json.dumps(kept)]))
+
+
+@pytest.mark.parametrize("verdict", ["allowed", "refused"])
+def test_public_holds_no_figure_measured_on_real_rows(request, verdict):
+    folder = request.getfixturevalue(verdict)
+    private = private_numbers(folder)
+    inside = numbers_in(Page(read(folder, "internal/report.html")).text)
+    assert len(private & inside) > 10, (
+        "the internal edition shows them, so the search can find them"
+    )
+    assert private & numbers_in(public_text(folder)) == set()
+
+
+def test_coarse_evidence_shows_steps_only(contents, tmp_path):
+    from dpsynth.release.bundle import write_bundle
+
+    text = contents().policy_text.replace('publish = "verdict"', 'publish = "coarse"')
+    folder = write_bundle(tmp_path / "bundle", contents(text))
+    page = Page(read(folder, "public/report.html")).text
+    low, high = re.search(r"Between (\d\.\d\d) and (\d\.\d\d)\.", page).groups()
+    assert float(low) < float(high)
+    assert {round(float(v) * 100) % 5 for v in (low, high)} == {0}
+    assert "rounded outwards to steps of 0.05" in page
+    assert private_numbers(folder) & numbers_in(public_text(folder)) == set()
+
+
+def test_the_public_edition_refuses_private_data(contents):
+    made = contents()
+    fields = {
+        "title": "x",
+        "created": "2026-01-01T00:00:00+00:00",
+        "statement": made.statement,
+        "schema": made.schema,
+        "table": "public/synthetic.csv",
+    }
+    public = made.decision.public()
+    for private in ({"audit": made.audit}, {"real": made.real}):
+        with pytest.raises(InputError, match="leave them out"):
+            ReportData(edition="public", decision=public, **fields, **private)
+    with pytest.raises(InputError, match="public report with the internal decision"):
+        ReportData(edition="public", decision=made.decision, **fields)
+    assert "may be shared" in card(ReportData(edition="public", decision=public, **fields))
+
+
+def test_hard_columns_are_drawn():
+    schema = Schema(
+        columns=(
+            Column(name="empty", kind="numeric"),
+            Column(name="constant", kind="integer"),
+            Column(name="$\\frac{名前}", kind="categorical"),
+            Column(name="many", kind="categorical"),
+            Column(name="when", kind="datetime"),
+        )
+    )
+    frame = pd.DataFrame(
+        {
+            "empty": pd.Series([None] * 40, dtype=object),
+            "constant": [7] * 40,
+            "$\\frac{名前}": ["値", "<&>"] * 20,
+            "many": [f"c{i}" for i in range(40)],
+            "when": pd.Series(np.linspace(0, 1e9, 40)).where(np.arange(40) > 2),
+        }
+    )
+    drawn = figures.one_way(schema, frame, frame)
+    assert [name for name, _ in drawn] == list(schema.names)
+    for name, one in drawn:
+        assert one.svg.startswith("<svg"), name
+        assert "nan" not in one.svg.lower(), name
+    assert "all others" in drawn[3][1].svg
+    assert "2001-09-09" in drawn[4][1].alt
+
+
+def test_a_heat_map_without_pairs_is_drawn():
+    alone = figures.heat_map(["a"], [[None]])
+    assert "for - with -" in alone.alt
+    names = [f"column {i}" for i in range(60)]
+    matrix = [[None if i == j else float(i == 59 or j == 59) for j in range(60)] for i in range(60)]
+    assert "40 columns" in figures.heat_map(names, matrix).alt
+    assert "column 0 with column 59" in figures.heat_map(names, matrix).caption
+
+
+def test_findings_without_curves_draw_nothing(finding, statement):
+    bare = finding("x")
+    assert figures.attack_curve(bare, statement()) is None
+    assert figures.distances(bare) is None
+    assert figures.coverage(bare) is None
+
+
+def luminance(colour):
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one, other):
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_colours_have_contrast_in_every_scheme(allowed):
+    """WCAG 2.1, success criteria 1.4.3 (text, 4.5) and 1.4.11 (graphics, 3)."""
+    css = read(allowed, "public/report.html")
+    schemes = [
+        dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", block))
+        for block in re.findall(r":root \{(.*?)\}", css, flags=re.DOTALL)
+    ]
+    assert len(schemes) == 3
+    for scheme in schemes:
+        for text in ("ink", "muted", "main", "other"):
+            for ground in ("paper", "card"):
+                assert contrast(scheme[text], scheme[ground]) >= 4.5, (text, ground, scheme)
+        for verdict in ("allow", "refuse", "inconclusive"):
+            for text in (verdict, "ink", "muted"):
+                assert contrast(scheme[text], scheme[f"{verdict}-soft"]) >= 4.5, (text, verdict)
+        assert contrast(scheme["ink"], scheme["plain-soft"]) >= 4.5
+
+
+PROBE = """<script>
+addEventListener("load", () => setTimeout(() => {
+  const drawn = [...document.querySelectorAll("svg")].map(s => s.getBoundingClientRect());
+  parent.document.title = JSON.stringify({
+    wide: document.documentElement.scrollWidth, room: innerWidth, svgs: drawn.length,
+    flat: drawn.filter(box => box.height < 40 || box.width < 150).length,
+    dark: matchMedia("(prefers-color-scheme: dark)").matches,
+    ground: getComputedStyle(document.body).backgroundColor,
+  });
+}, 100));
+addEventListener("error", event => { parent.document.title = "error " + event.message; });
+</script>"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("edition", ["public", "internal"])
+def test_in_a_real_browser_on_a_phone(allowed, tmp_path, edition, dark):
+    html = read(allowed, f"{edition}/report.html")
+    inner = (html + PROBE).replace("&", "&amp;").replace('"', "&quot;")
+    page = tmp_path / "page.html"
+    page.write_text(f'<iframe width="390" height="800" srcdoc="{inner}"></iframe>', "utf-8")
+    flags = [
+        *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+        *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+        *("--dump-dom", "--virtual-time-budget=3000", "--enable-logging=stderr"),
+    ]
+    scheme = ["--force-dark-mode"] if dark else []
+    command = ["chromium", *flags, *scheme, f"--user-data-dir={tmp_path / 'profile'}"]
+    done = subprocess.run(
+        [*command, Path(page).as_uri()], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "CONSOLE" not in done.stderr
+    title = re.search(r"<title>(.*?)</title>", done.stdout).group(1)
+    found = json.loads(title.replace("&quot;", '"'))
+    assert found["svgs"] == pictures(allowed, edition)
+    assert found["flat"] == 0
+    assert found["wide"] <= found["room"], "nothing may stick out sideways"
+    assert found["dark"] == dark
+    assert found["ground"] == ("rgb(18, 21, 24)" if dark else "rgb(246, 244, 239)")
+
+
+def test_render_and_card_are_the_same_every_time(contents):
+    made = contents()
+    data = ReportData(
+        edition="internal",
+        title="x",
+        created="long ago",
+        statement=made.statement,
+        decision=made.decision,
+        schema=made.schema,
+        table="public/synthetic.csv",
+        synthetic=made.synthetic,
+        audit=made.audit,
+    )
+    assert render(data) == render(data)
+    assert "long ago" in card(data)
