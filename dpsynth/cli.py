@@ -277,18 +277,17 @@ def audit(
     """
     from audits.report import write_html
     from dpsynth.drafting import draft_schema
-    from dpsynth.pipeline import audit_tables
-    from dpsynth.schema import Schema
+    from dpsynth.release.evidence import audit_tables
     from dpsynth.table import Table
     from dpsynth.writing import atomic_directory
 
     _must_be_new(out)
-    tables = [Table.read(path) for path in (train, holdout, synthetic)]
-    declared: Schema = _schema(schema_file) or draft_schema(tables[0])
+    tables = (Table.read(train), Table.read(holdout), Table.read(synthetic))
+    declared = _schema(schema_file) or draft_schema(tables[0])
     for table in tables:
         declared.check(table.names, table.source)
     with bars() as progress:
-        result = audit_tables(*tables, schema=declared, seed=seed, progress=progress)
+        result = audit_tables(tables, schema=declared, seed=seed, progress=progress)
     with atomic_directory(out) as folder:
         (folder / "audit.json").write_text(result.to_json_text(), encoding="utf-8")
         write_html(result, folder / "report.html")
@@ -329,8 +328,9 @@ def gate(
 def verify(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder made by `dpsynth run`.")],
     replay: Annotated[bool, typer.Option("--replay", help="Also re-run the audits.")] = False,
-    train: Annotated[Path | None, typer.Option(help="With --replay: the whole private table's "
-                                              "training rows.")] = None,
+    train: Annotated[
+        Path | None, typer.Option(help="With --replay: the whole private table's training rows.")
+    ] = None,
     holdout: Annotated[Path | None, typer.Option(help="With --replay: the held-out rows.")] = None,
     as_json: AsJson = False,
 ) -> int:
@@ -377,7 +377,9 @@ def attacks(as_json: AsJson = False) -> int:
 
 
 @ledger_app.command("show")
-def ledger_show(where: Annotated[str, typer.Argument(help="Ledger file or URL.")], as_json: AsJson = False) -> int:
+def ledger_show(
+    where: Annotated[str, typer.Argument(help="Ledger file or URL.")], as_json: AsJson = False
+) -> int:
     """What was charged, to which release, and what is left.
 
     Example: dpsynth ledger show release.ledger.db
@@ -391,7 +393,9 @@ def ledger_show(where: Annotated[str, typer.Argument(help="Ledger file or URL.")
 
 
 @ledger_app.command("verify")
-def ledger_verify(where: Annotated[str, typer.Argument(help="Ledger file or URL.")], as_json: AsJson = False) -> int:
+def ledger_verify(
+    where: Annotated[str, typer.Argument(help="Ledger file or URL.")], as_json: AsJson = False
+) -> int:
     """Check that no entry was changed, added or removed since it was written.
 
     Example: dpsynth ledger verify release.ledger.db
@@ -401,16 +405,30 @@ def ledger_verify(where: Annotated[str, typer.Argument(help="Ledger file or URL.
     book = Ledger.read(where)
     book.verify()
     count = len(book.entries())
-    emit({"ok": True, "entries": count}, as_json=as_json, text=f"{where}: {count} entries, chain whole")
+    emit(
+        {"ok": True, "entries": count},
+        as_json=as_json,
+        text=f"{where}: {count} entries, chain whole",
+    )
     return 0
 
 
-def _run(data: object, out: Path, settings: "Synthesizer", *, as_json: bool, query: str | None = None, options: object = None) -> int:
+def _run(
+    data: object,
+    out: Path,
+    settings: "Synthesizer",
+    *,
+    as_json: bool,
+    query: str | None = None,
+    options: object = None,
+) -> int:
     from dpsynth.pipeline import RunOptions, run
 
     chosen = options if isinstance(options, RunOptions) else RunOptions()
     with bars() as progress:
-        result = run(data, out, synthesizer=settings, options=chosen, query=query, progress=progress)
+        result = run(
+            data, out, synthesizer=settings, options=chosen, query=query, progress=progress
+        )
     statement = result.model.statement()
     say(statement.sentence)
     for rule in result.decision.rules:
@@ -429,10 +447,14 @@ def _run(data: object, out: Path, settings: "Synthesizer", *, as_json: bool, que
     return result.decision.exit_code
 
 
-def _synthesizer(epsilon: float, delta: float, declared: "Schema | None", generator: str, book: "Ledger") -> "Synthesizer":
+def _synthesizer(
+    epsilon: float, delta: float, declared: "Schema | None", generator: str, book: "Ledger"
+) -> "Synthesizer":
     from dpsynth.synthesizer import Synthesizer
 
-    return Synthesizer(epsilon=epsilon, delta=delta, schema=declared, generator=generator, ledger=book)
+    return Synthesizer(
+        epsilon=epsilon, delta=delta, schema=declared, generator=generator, ledger=book
+    )
 
 
 def _schema(path: Path | None) -> "Schema | None":
@@ -441,7 +463,9 @@ def _schema(path: Path | None) -> "Schema | None":
     return None if path is None else Schema.from_toml(path)
 
 
-def _ledger(where: str | None, *, out: Path, dataset: str, epsilon: float, delta: float) -> tuple["Ledger", str]:
+def _ledger(
+    where: str | None, *, out: Path, dataset: str, epsilon: float, delta: float
+) -> tuple["Ledger", str]:
     """The ledger to charge, and a line that says where it is."""
     from dpsynth.privacy.ledger import Ledger
 

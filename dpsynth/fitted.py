@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -204,7 +203,9 @@ def _checked_files(folder: Path) -> dict[str, bytes]:
     try:
         sums = json.loads(files[_SUMS])
     except ValueError as error:
-        raise IntegrityError(f"{folder / _SUMS}: not JSON ({error}); use an unchanged copy") from error
+        raise IntegrityError(
+            f"{folder / _SUMS}: not JSON ({error}); use an unchanged copy"
+        ) from error
     for name in (_MODEL, _WEIGHTS, _PRIVACY):
         if not isinstance(sums, dict) or sums.get(name) != hashlib.sha256(files[name]).hexdigest():
             raise IntegrityError(
@@ -218,7 +219,9 @@ def _public_column(part: ColumnCodec) -> Column:
     """The column as the synthetic table has it: learned bounds and categories written out."""
     nullable = part.missing is not None
     if isinstance(part, CategoryCodec):
-        categories = None if part.column.kind == "boolean" or not part.categories else part.categories
+        categories = (
+            None if part.column.kind == "boolean" or not part.categories else part.categories
+        )
         return Column(
             name=part.column.name, kind=part.column.kind, categories=categories, nullable=nullable
         )

@@ -5,32 +5,21 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 
-from audits import suite
-from audits.errors import AuditInputError
 from audits.result import AuditResult
 from dpsynth.errors import InputError
 from dpsynth.fitted import FittedModel
 from dpsynth.privacy.noise import NoiseSource
 from dpsynth.release.bundle import BundleContents, write_bundle
-from dpsynth.release.gate import Decision, decide
 from dpsynth.release.canonical import read_text
+from dpsynth.release.evidence import audit_frame, audit_tables
+from dpsynth.release.gate import Decision, decide
 from dpsynth.release.policy import default_policy_text, parse_policy
-from dpsynth.schema import Column, Schema
 from dpsynth.synthesizer import Progress, Synthesizer
 from dpsynth.table import Table, split
 
 HOLDOUT_SHARE = 0.1
 """Share of the privacy units that training never sees; the audits compare with them."""
-
-_AUDIT_KINDS = {
-    "integer": "number",
-    "numeric": "number",
-    "datetime": "number",
-    "boolean": "category",
-    "categorical": "category",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,9 +90,7 @@ def run(
     progress("sampling", 0, 1)
     synthetic = model.sample(count, rng=stream)
     audit = audit_tables(
-        parts.train,
-        parts.holdout,
-        Table.from_frame(synthetic),
+        (parts.train, parts.holdout, Table.from_frame(synthetic)),
         schema=model.schema(),
         seed=options.audit_seed,
         progress=progress,
@@ -126,50 +113,6 @@ def run(
     write_bundle(target, contents)
     progress("writing", 1, 1)
     return RunResult(decision=decision, bundle=target, model=model, audit=audit)
-
-
-def audit_tables(
-    train: Table,
-    holdout: Table,
-    synthetic: Table,
-    *,
-    schema: Schema,
-    seed: int,
-    progress: Progress = lambda label, done, total: None,
-) -> AuditResult:
-    """Run the audits on three tables read by one schema.
-
-    Raises:
-        InputError: the tables do not fit the schema or each other.
-    """
-    frames = [audit_frame(table, schema) for table in (train, holdout, synthetic)]
-    kinds = {c.name: _AUDIT_KINDS[c.kind] for c in schema.modelled}
-    try:
-        return suite.run(
-            *frames,
-            kinds=kinds,
-            seed=seed,
-            progress=lambda label, done, total: progress(f"audit: {label}", done, total),
-        )
-    except AuditInputError as error:
-        raise InputError(str(error)) from error
-
-
-def audit_frame(table: Table, schema: Schema) -> pd.DataFrame:
-    """The modelled columns by kind, so that three tables written differently compare alike.
-
-    Numbers and dates become floats, categories and booleans text, missing cells null.
-    """
-    return pd.DataFrame({column.name: _comparable(table, column) for column in schema.modelled})
-
-
-def _comparable(table: Table, column: Column) -> pd.Series:
-    cells = table.cells(column, strict=False)
-    if column.kind == "boolean":
-        texts = np.where(cells.values != 0, "true", "false").astype(object)
-        return pd.Series(texts, dtype=object).mask(cells.missing, None)
-    dtype = object if column.kind == "categorical" else float
-    return pd.Series(cells.values, dtype=dtype).mask(cells.missing)
 
 
 def _free(target: Path) -> Path:

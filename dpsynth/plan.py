@@ -204,9 +204,7 @@ def _training_charge(
         )
 
     before = [charge.event for charge in others]
-    multiplier = noise_multiplier_for(
-        lambda z: [*before, sampled(z)], epsilon=epsilon, delta=delta
-    )
+    multiplier = noise_multiplier_for(lambda z: [*before, sampled(z)], epsilon=epsilon, delta=delta)
     return Charge(TRAINING, sampled(multiplier))
 
 

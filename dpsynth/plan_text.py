@@ -3,8 +3,8 @@
 from typing import Any
 
 from dpsynth.plan import Plan
-from dpsynth.privacy.events import GaussianEvent, event_to_json
 from dpsynth.privacy.accounting import epsilon, shares
+from dpsynth.privacy.events import GaussianEvent, event_to_json
 from dpsynth.privacy.ledger import Ledger
 
 
@@ -43,10 +43,14 @@ def plan_text(plan: Plan, max_rows_per_unit: int) -> str:
         f"{'share':>7}  {'noise multiplier':>16}  question",
     ]
     for charge, entry in zip(plan.charges, facts["charges"], strict=True):
-        multiplier = charge.event.noise_multiplier if hasattr(charge.event, "noise_multiplier") else 0
-        steps = f" x {charge.event.steps}" if isinstance(charge.event, GaussianEvent) and (
-            charge.event.steps > 1
-        ) else ""
+        multiplier = (
+            charge.event.noise_multiplier if hasattr(charge.event, "noise_multiplier") else 0
+        )
+        steps = (
+            f" x {charge.event.steps}"
+            if isinstance(charge.event, GaussianEvent) and (charge.event.steps > 1)
+            else ""
+        )
         lines.append(f"{entry['share']:7.2%}  {multiplier:16.3f}  {charge.label}{steps}")
     return "\n".join(lines)
 

@@ -254,4 +254,3 @@ def _unprotected(names: Sequence[str], schema: Schema | None) -> tuple[str, ...]
 def _versions() -> dict[str, str]:
     packages = ("dpsynth", "torch", "opacus", "dp-accounting", "numpy", "randomgen")
     return {name: importlib.metadata.version(name) for name in packages}
-

@@ -152,9 +152,7 @@ def _split_long(
     starts: list[int] = []
     masses: list[float] = []
     flags: list[bool] = []
-    for start, length, mass, atom in zip(
-        leaves.starts, lengths, leaves.masses, atoms, strict=True
-    ):
+    for start, length, mass, atom in zip(leaves.starts, lengths, leaves.masses, atoms, strict=True):
         parts = 1 if atom or target <= 0 else int(np.clip(np.ceil(mass / target), 1, length))
         edges = np.unique(np.floor(np.arange(parts) * (length / parts)).astype(np.int64))
         widths = np.diff(np.r_[edges, length])
@@ -185,4 +183,6 @@ def _shares(codes: IntArray, masses: FloatArray, lengths: IntArray) -> FloatArra
     of_code = np.bincount(codes, weights=masses, minlength=size)
     by_length = np.bincount(codes, weights=lengths, minlength=size)
     empty = of_code[codes] <= 0
-    return np.where(empty, lengths / by_length[codes], masses / np.where(empty, 1.0, of_code[codes]))
+    return np.where(
+        empty, lengths / by_length[codes], masses / np.where(empty, 1.0, of_code[codes])
+    )

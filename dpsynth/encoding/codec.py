@@ -56,7 +56,9 @@ class NumberCodec:
         points = self.grid.index(cells.values)
         interval = np.searchsorted(self.intervals.starts, points, side="right") - 1
         codes = self.intervals.codes[interval]
-        return np.where(cells.missing, self.fallback if self.missing is None else self.missing, codes)
+        return np.where(
+            cells.missing, self.fallback if self.missing is None else self.missing, codes
+        )
 
     def decode(self, codes: IntArray, *, rng: np.random.Generator) -> pd.Series:
         """Values of the column's kind, missing ones as null, shape (rows,)."""
@@ -67,9 +69,9 @@ class NumberCodec:
             mine = np.flatnonzero(self.intervals.codes == code)
             picked = mine[_stratified(self.intervals.weights[mine], len(rows), rng=rng)]
             first = self.intervals.starts[picked]
-            points[rows] = first + np.floor(
-                rng.random(len(rows)) * (ends[picked] - first)
-            ).astype(np.int64)
+            points[rows] = first + np.floor(rng.random(len(rows)) * (ends[picked] - first)).astype(
+                np.int64
+            )
         absent = np.zeros(len(codes), dtype=bool) if self.missing is None else codes == self.missing
         return self._typed(self.grid.value(points), absent)
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpsynth.cells import FORMS
-from dpsynth.encoding.binning import BinningRules, Intervals, cut
+from dpsynth.encoding.binning import BinningRules, cut
 from dpsynth.encoding.codec import DAY, CategoryCodec, ColumnCodec, NumberCodec, TableCodec
 from dpsynth.encoding.estimate import nonnegative
 from dpsynth.plan import (
@@ -21,7 +21,6 @@ from dpsynth.plan import (
 from dpsynth.plan import (
     MARGINALS,
     NUMBER_KINDS,
-    OpenColumn,
     Plan,
     PlannedColumn,
     bounds_label,
@@ -170,7 +169,9 @@ def _learn_column(
     forms: Mapping[str, Answer],
 ) -> tuple[ColumnCodec, str]:
     if column.kind in NUMBER_KINDS:
-        return _learn_number(curator, column, planned, rows, rules, progress, forms.get(column.name))
+        return _learn_number(
+            curator, column, planned, rows, rules, progress, forms.get(column.name)
+        )
     if column.kind == "boolean":
         return _categories(column, ("false", "true"), other=False), f"{column.name}: true or false"
     if column.categories is not None:
@@ -267,9 +268,7 @@ def _categories(column: Column, categories: tuple[str, ...], *, other: bool) -> 
     )
 
 
-def _settled(
-    draft: TableCodec, answer: Answer, *, rows: float, notes: tuple[str, ...]
-) -> Domain:
+def _settled(draft: TableCodec, answer: Answer, *, rows: float, notes: tuple[str, ...]) -> Domain:
     """The final codec: rare categories merged, missing codes without support dropped."""
     parts: list[ColumnCodec] = []
     one_way: list[FloatArray] = []
@@ -280,7 +279,9 @@ def _settled(
         settle = _settle_categories if isinstance(part, CategoryCodec) else _settle_number
         settled, counts = settle(part, noisy, answer.std, rows)  # type: ignore[arg-type]
         parts.append(settled)
-        one_way.append(counts / counts.sum() if counts.sum() > 0 else np.full(len(counts), 1.0 / len(counts)))
+        one_way.append(
+            counts / counts.sum() if counts.sum() > 0 else np.full(len(counts), 1.0 / len(counts))
+        )
     return Domain(TableCodec(tuple(parts)), tuple(one_way), notes)
 
 
@@ -302,9 +303,7 @@ def _settle_categories(
     if part.other is not None and noisy[part.other] < _SIGMAS * std:
         part, noisy = _without_other(part, noisy)
     size = len(part.categories)
-    keeps_missing = part.missing is not None and (
-        noisy[part.missing] >= _SIGMAS * std or not size
-    )
+    keeps_missing = part.missing is not None and (noisy[part.missing] >= _SIGMAS * std or not size)
     counts = nonnegative(noisy[: size + keeps_missing], rows)
     rare = noisy[:size] < max(_SIGMAS * std, _RARE_SHARE * rows)
     if rare.sum() < 2:

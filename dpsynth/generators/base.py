@@ -39,7 +39,9 @@ class Generator(Protocol):
     NAME: str
     SUMMARY: str
 
-    def build(self, layout: Layout, *, options: Mapping[str, float], rng: np.random.Generator) -> nn.Module:
+    def build(
+        self, layout: Layout, *, options: Mapping[str, float], rng: np.random.Generator
+    ) -> nn.Module:
         """An untrained model; public inputs only."""
         ...
 

@@ -32,9 +32,7 @@ class Independent(nn.Module):
         return logits
 
 
-def build(
-    layout: Layout, *, options: Mapping[str, float], rng: np.random.Generator
-) -> Independent:
+def build(layout: Layout, *, options: Mapping[str, float], rng: np.random.Generator) -> Independent:
     """The untrained model: biases from the noisy one-way marginals."""
     model = Independent(layout)
     with torch.no_grad():

@@ -261,5 +261,3 @@ class GradientChannel:
         values = add_noise(total[mask].numpy(), scale=self.scale, noise=self._noise)
         noisy[mask] = torch.from_numpy(values)
         return noisy
-
-

@@ -36,7 +36,9 @@ class BookKeptLayer(Protocol):
         """Squared norm of each row's parameter gradient, shape (rows,)."""
         ...
 
-    def summed_gradients(self, inputs: Tensor, output_grads: Tensor, *, bound: float) -> list[Tensor]:
+    def summed_gradients(
+        self, inputs: Tensor, output_grads: Tensor, *, bound: float
+    ) -> list[Tensor]:
         """Sum over rows of the parameter gradients, float64, one tensor a parameter."""
         ...
 
@@ -120,7 +122,9 @@ class CodeLinear(nn.Module):
         """See `BookKeptLayer`; `inputs` are codes, whose one-hot norm is known."""
         return output_grads.square() @ self._weights
 
-    def summed_gradients(self, inputs: Tensor, output_grads: Tensor, *, bound: float) -> list[Tensor]:
+    def summed_gradients(
+        self, inputs: Tensor, output_grads: Tensor, *, bound: float
+    ) -> list[Tensor]:
         """See `BookKeptLayer`; exact: integers below 2**24 in float32, then float64."""
         weight = torch.zeros(self.weight.shape, dtype=torch.float64, device=inputs.device)
         bias = torch.zeros(self.bias.shape, dtype=torch.float64, device=inputs.device)
@@ -176,7 +180,9 @@ class MaskedLinear(nn.Module):
         visible = self._rounded(inputs).square() @ self._sees + 1.0
         return (visible * (output_grads.square() @ self._outputs)).sum(1)
 
-    def summed_gradients(self, inputs: Tensor, output_grads: Tensor, *, bound: float) -> list[Tensor]:
+    def summed_gradients(
+        self, inputs: Tensor, output_grads: Tensor, *, bound: float
+    ) -> list[Tensor]:
         """See `BookKeptLayer`; exact in float64 for up to 2**26 rows at a time."""
         step = _grid_step(bound)
         grads = _in_steps(output_grads, step=step)

@@ -176,6 +176,16 @@ class Ledger:
 
         return Reservation(release=release, charges=charges, head=self._store.write(book))
 
+    def check(self, charges: Sequence[Charge]) -> None:
+        """Ask whether these charges would be granted now; books nothing.
+
+        Raises:
+            BudgetExceeded: they would cost more than what is left.
+            IntegrityError: the ledger was changed after it was written.
+        """
+        before = self._events(self._store.read(self._store.checked))
+        self._refuse_overspending(before, [charge.event for charge in charges], "(asked first)")
+
     def entries(self) -> tuple[Entry, ...]:
         """All entries in order, of every dataset in this ledger, as they stand (see `verify`)."""
         return self._store.read(self._store.entries)

@@ -248,7 +248,9 @@ class Marginal:
     def __post_init__(self) -> None:
         known = range(len(self.codec.sizes))
         if not self.columns or any(c not in known for c in self.columns):
-            raise InputError(f"columns {self.columns} of a marginal; allowed: 0 to {len(known) - 1}")
+            raise InputError(
+                f"columns {self.columns} of a marginal; allowed: 0 to {len(known) - 1}"
+            )
         if self.cells > self.MOST_CELLS:
             raise InputError(
                 f"a marginal of {self.cells} cells; at most {self.MOST_CELLS}: use fewer columns"
@@ -265,5 +267,3 @@ class Marginal:
         sizes = [self.codec.sizes[c] for c in self.columns]
         flat = np.ravel_multi_index(tuple(codes.T), sizes)
         return np.bincount(flat, minlength=self.cells).astype(np.float64)
-
-

@@ -4,34 +4,23 @@ The audit's seed is stored with its result and its input is read by the bundle's
 auditor who holds the private rows must come to the same evidence, figure by figure.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from audits.errors import AuditError
 from audits.result import AuditResult
 from dpsynth.errors import DPSynthError, InputError, IntegrityError
 from dpsynth.release.canonical import read_json, read_text
 from dpsynth.release.domain import read_domain
+from dpsynth.release.evidence import audit_tables
 from dpsynth.release.manifest import HOLDOUT_FORMAT, NAME, Manifest, read_manifest
 from dpsynth.release.verify import Check
-from dpsynth.schema import Column, Schema
 from dpsynth.table import Table
 
-AUDIT_KINDS = {
-    "integer": "number",
-    "numeric": "number",
-    "datetime": "number",
-    "boolean": "category",
-    "categorical": "category",
-}
 #: Figures that another machine's arithmetic may move in the last digits.
 RELATIVE, ABSOLUTE = 1e-6, 1e-9
-
-Progress = Callable[[str, int, int], None]
 
 
 def replay(bundle: str | Path, train: object, holdout: object | None = None) -> Check:
@@ -58,55 +47,18 @@ def replay(bundle: str | Path, train: object, holdout: object | None = None) -> 
         manifest = read_manifest(folder / "public" / NAME, Manifest)
         synthetic = Table.read(folder / manifest.table)
         parts = _split(whole, folder) if kept is None else (whole, kept)
-        again = audit_tables(*parts, synthetic, schema=schema, settings=stored)
+        again = audit_tables(
+            (*parts, synthetic),
+            schema=schema,
+            seed=stored.seed,
+            confidence=stored.confidence,
+            attacks=[item.name for item in stored.findings if item.family == "membership"],
+        )
     except (DPSynthError, AuditError) as error:
         return Check("replay", False, str(error))
     differences = compare(stored, again)
     message = f"all {len(stored.figures())} figures came out the same"
     return Check("replay", not differences, "; ".join(differences[:5]) or message)
-
-
-def audit_tables(
-    train: Table,
-    holdout: Table,
-    synthetic: Table,
-    *,
-    schema: Schema,
-    settings: AuditResult,
-) -> AuditResult:
-    """The audits on three tables read by one schema, with the seed and attacks of `settings`.
-
-    Raises:
-        InputError: the tables do not fit the schema or each other.
-    """
-    # Imported here: reading a bundle needs no audit, only running one again does.
-    from audits import suite
-
-    frames = [audit_frame(table, schema) for table in (train, holdout, synthetic)]
-    return suite.run(
-        *frames,
-        kinds={column.name: AUDIT_KINDS[column.kind] for column in schema.modelled},
-        seed=settings.seed,
-        confidence=settings.confidence,
-        attacks=[item.name for item in settings.findings if item.family == "membership"],
-    )
-
-
-def audit_frame(table: Table, schema: Schema) -> pd.DataFrame:
-    """The modelled columns by kind, so that three tables written differently compare alike.
-
-    Numbers and dates (seconds) become floats, categories and booleans text, missing cells null.
-    """
-    return pd.DataFrame({column.name: _comparable(table, column) for column in schema.modelled})
-
-
-def _comparable(table: Table, column: Column) -> pd.Series:
-    cells = table.cells(column, strict=False)
-    if column.kind == "boolean":
-        texts = np.where(cells.values != 0, "true", "false").astype(object)
-        return pd.Series(texts, dtype=object).mask(cells.missing, None)
-    dtype = object if column.kind == "categorical" else float
-    return pd.Series(cells.values, dtype=dtype).mask(cells.missing)
 
 
 def _split(whole: Table, folder: Path) -> tuple[Table, Table]:

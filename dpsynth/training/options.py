@@ -37,7 +37,9 @@ class TrainingOptions:
         if not 0 < self.sample_rate <= 1:
             raise InputError(f"sample_rate is {self.sample_rate}; it must be above 0 and at most 1")
         if not 0 < self.learning_rate < float("inf"):
-            raise InputError(f"learning_rate is {self.learning_rate}; it must be above 0 and finite")
+            raise InputError(
+                f"learning_rate is {self.learning_rate}; it must be above 0 and finite"
+            )
         if not 0 < self.clip_quantile <= 1:
             raise InputError(f"clip_quantile is {self.clip_quantile}; it must be in (0, 1]")
 

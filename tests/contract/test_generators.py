@@ -21,9 +21,7 @@ def _layout(sizes: tuple[int, ...] = SIZES) -> Layout:
 
 def _built(name: str, *, hidden: float = 6, sizes: tuple[int, ...] = SIZES) -> nn.Module:
     options = {"hidden": hidden, "hidden_scale": 0.25}
-    return registry.load(name).build(
-        _layout(sizes), options=options, rng=np.random.default_rng(1)
-    )
+    return registry.load(name).build(_layout(sizes), options=options, rng=np.random.default_rng(1))
 
 
 def _codes(rows: int, seed: int = 2) -> Tensor:

@@ -13,9 +13,7 @@ SIZES = (3, 4, 2)
 def _model(hidden: int) -> autoregressive.Autoregressive:
     rng = np.random.default_rng(0)
     layout = Layout(SIZES, tuple(np.full(s, 1 / s) for s in SIZES), 100.0)
-    model = autoregressive.build(
-        layout, options={"hidden": hidden, "hidden_scale": 0.5}, rng=rng
-    )
+    model = autoregressive.build(layout, options={"hidden": hidden, "hidden_scale": 0.5}, rng=rng)
     layers = [model.tables, *([model.inner, model.outer] if hidden else [])]
     with torch.no_grad():
         for layer in layers:

@@ -152,7 +152,9 @@ def test_a_sum_has_the_same_bits_in_any_order_and_partition(hidden: int) -> None
     model, codes = _model(5, hidden=hidden), _codes(6, 3000)
     clipper = clipper_for(model, autoregressive.per_example_loss, max_grad_norm=2.0)
     whole = clipper.clipped_sum(codes)
-    shuffled = clipper.clipped_sum(codes[torch.from_numpy(np.random.default_rng(7).permutation(3000))])
+    shuffled = clipper.clipped_sum(
+        codes[torch.from_numpy(np.random.default_rng(7).permutation(3000))]
+    )
     parts = [clipper.clipped_sum(p) for p in codes.split(713)]
     joined = [torch.stack(ps).sum(0) for ps in zip(*parts, strict=True)]
     for a, b, c in zip(whole, shuffled, joined, strict=True):
@@ -227,7 +229,9 @@ def test_a_model_with_nothing_to_train_is_refused() -> None:
 
 def test_a_reduced_loss_is_refused() -> None:
     clipper = clipper_for(
-        _model(0, hidden=0), lambda m, b: autoregressive.per_example_loss(m, b).mean(), max_grad_norm=1.0
+        _model(0, hidden=0),
+        lambda m, b: autoregressive.per_example_loss(m, b).mean(),
+        max_grad_norm=1.0,
     )
     with pytest.raises(InputError, match="unreduced"):
         clipper.clipped_sum(_codes(0, 5))

@@ -43,7 +43,9 @@ def test_chacha_gives_the_published_keystream() -> None:
     """First block under an all-zero key and nonce: the test vector of Bernstein's ChaCha20."""
     words = ChaCha(key=0, counter=0, rounds=20).random_raw(8)
     stream = b"".join(int(word).to_bytes(8, "little") for word in words)
-    assert stream.hex().startswith("76b8e0ada0f13d90405d6ae55386bd28bdd219b8a08ded1aa836efcc8b770dc7")
+    assert stream.hex().startswith(
+        "76b8e0ada0f13d90405d6ae55386bd28bdd219b8a08ded1aa836efcc8b770dc7"
+    )
 
 
 def test_secure_sources_never_repeat_and_are_releasable() -> None:
@@ -82,9 +84,7 @@ def test_answers_lie_on_a_public_grid_whatever_the_sum(
 
 
 @QUICK
-@given(
-    multiplier=st.floats(0.1, 1e3), sensitivity=st.floats(1e-3, 1e3), size=st.integers(0, 10**7)
-)
+@given(multiplier=st.floats(0.1, 1e3), sensitivity=st.floats(1e-3, 1e3), size=st.integers(0, 10**7))
 def test_the_scale_covers_what_rounding_adds_to_the_sensitivity(
     multiplier: float, sensitivity: float, size: int
 ) -> None:

@@ -36,7 +36,9 @@ cells_x = st.one_of(
     st.sampled_from([0.0, -0.0, 1e-320, 2.0**-31, 2.0**33, -1e300, 0.1]),
     st.none(),
 )
-rows_of = st.lists(st.tuples(cells_x, st.sampled_from(["a", "b", "zz", None])), min_size=1, max_size=12)
+rows_of = st.lists(
+    st.tuples(cells_x, st.sampled_from(["a", "b", "zz", None])), min_size=1, max_size=12
+)
 
 
 class _Codec:
@@ -137,7 +139,10 @@ def _unit_rows(units: list[int | None], cap: int) -> PrivateRows:
 
 
 @QUICK
-@given(units=st.lists(st.one_of(st.integers(0, 4), st.none()), min_size=1, max_size=40), cap=st.integers(1, 4))
+@given(
+    units=st.lists(st.one_of(st.integers(0, 4), st.none()), min_size=1, max_size=40),
+    cap=st.integers(1, 4),
+)
 def test_no_unit_keeps_more_rows_than_the_cap(units: list[int | None], cap: int) -> None:
     rows = _unit_rows(units, cap)
     expected = sum(min(cap, units.count(u)) for u in set(units) if u is not None)
@@ -198,16 +203,16 @@ def test_noise_scales_with_the_unit_and_the_bound(cap: int) -> None:
 def test_values_of_one_unit_stay_hidden(cap: int) -> None:
     """2,000 releases of a value that one unit alone holds, at delta 1e-2: at most delta + 5 s.e."""
     delta, runs = 1e-2, 2000
-    frame = pd.DataFrame({"id": [1] * 3 + list(range(2, 400)), "g": ["secret"] * 3 + ["common"] * 398})
+    frame = pd.DataFrame(
+        {"id": [1] * 3 + list(range(2, 400)), "g": ["secret"] * 3 + ["common"] * 398}
+    )
     rows = PrivateRows(
         Table.from_frame(frame), unit="id", max_rows_per_unit=cap, rng=np.random.default_rng(0)
     )
     event = ThresholdedGaussianEvent(noise_multiplier=2.0, delta=delta)
     charges = [Charge(f"c{i}", event) for i in range(runs)]
     book = Ledger.open("sqlite://", dataset="t", epsilon=1e9, delta=0.999)
-    curator = Curator(
-        rows, reservation=_forced(book, charges), noise=seeded_noise(2)
-    )
+    curator = Curator(rows, reservation=_forced(book, charges), noise=seeded_noise(2))
     opened = Column(name="g", kind="categorical")
     named = [curator.name_partitions(Partitions(opened), label=c.label).values for c in charges]
     leaked = np.mean(["secret" in values for values in named])
