@@ -7,7 +7,7 @@ spent); 4 inconclusive. Results go to standard output, messages and progress to 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import click
 import typer
@@ -58,6 +58,7 @@ Dataset = Annotated[
 Query = Annotated[str | None, typer.Option(help="SQL query, with a database URL.")]
 Out = Annotated[Path, typer.Option("-o", "--out", help="Where to write; must not exist.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable result on standard output.")]
+Format = Literal["csv", "parquet"]
 Seed = Annotated[int | None, typer.Option(help="Makes the sample repeatable.")]
 
 
@@ -166,7 +167,9 @@ def run(
     total_epsilon: TotalEpsilon = None,
     dataset: Dataset = None,
     query: Query = None,
-    output: Annotated[str, typer.Option("--format", help="csv or parquet.")] = "csv",
+    output: Annotated[
+        Format, typer.Option("--format", help="Of the synthetic table: csv or parquet.")
+    ] = "csv",
     as_json: AsJson = False,
 ) -> int:
     """From a private table to an audited, gated bundle.

@@ -151,7 +151,8 @@ class FittedModel:
             if isinstance(error, IntegrityError | InputError):
                 raise
             raise IntegrityError(
-                f"{folder}: not a model of this version ({type(error).__name__}: {error}); fit it again"
+                f"{folder}: not a model of this version ({type(error).__name__}: {error}); "
+                "fit it again"
             ) from error
 
     def _facts(self) -> dict[str, Any]:

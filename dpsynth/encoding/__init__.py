@@ -1,0 +1,1 @@
+"""Public codecs, built from noisy answers only."""

@@ -1,10 +1,11 @@
 """From a noisy quantile tree to the codes of a numeric column: atoms and bins.
 
-An atom is a single value that many rows share (0 in a capital gain, 40 in weekly hours); it gets a
-code of its own. The rest of the grid is cut into bins of about equal noisy mass. Inside a code
-values are drawn by the finest masses that the tree could tell from noise, evenly where it could not.
+An atom is a single value that many rows share (0 in a capital gain, 40 in weekly hours); it gets
+a code of its own. The rest of the grid is cut into bins of about equal noisy mass. Inside a code
+values are drawn by the finest masses that the tree could tell from noise, evenly elsewhere.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -126,7 +127,7 @@ def _pieces(
         inner = [c for c in range(int(start), int(end)) if first + c in opened]
         edges = sorted({int(start), int(end), *inner, *(c + 1 for c in inner)})
         share = mass / (end - start)
-        pieces += [(a, b, share * (b - a)) for a, b in zip(edges, edges[1:], strict=False)]
+        pieces += [(a, b, share * (b - a)) for a, b in itertools.pairwise(edges)]
     return pieces
 
 
@@ -141,7 +142,8 @@ def _stands_out(leaves: _Leaves, lengths: IntArray, rules: BinningRules) -> NDAr
     density = leaves.masses / lengths
     left = np.r_[0.0, density[:-1]]
     right = np.r_[density[1:], 0.0]
-    return density >= rules.contrast * np.minimum(left, right)
+    found: NDArray[np.bool_] = density >= rules.contrast * np.minimum(left, right)
+    return found
 
 
 def _split_long(

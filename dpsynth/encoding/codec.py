@@ -84,7 +84,9 @@ class NumberCodec:
             day = self.grid.step % DAY == 0
             texts = pd.Series(format_datetime(values, "day" if day else "second"), name=name)
             return texts.mask(absent, None)
-        rounded = pd.Series(np.round(values, self.column.decimals or 0), name=name)
+        # A step that was coarsened, for want of float64 digits, has fewer decimals.
+        digits = min(self.column.decimals or 0, max(0, round(-np.log10(self.grid.step))))
+        rounded = pd.Series(np.round(values, digits), name=name)
         return rounded.mask(absent)
 
     def to_json(self) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from dpsynth.privacy.queries import (
     Partitions,
     QuantileTree,
 )
-from dpsynth.schema import Column
+from dpsynth.schema import Column, Kind
 
 FloatArray = NDArray[np.float64]
 
@@ -122,7 +122,7 @@ def _with_form(planned: PlannedColumn, votes: Answer | None, *, rows: float) -> 
     return Column(name=planned.name, kind=kind)
 
 
-def voted_kind(votes: Answer) -> str:
+def voted_kind(votes: Answer) -> Kind:
     """The kind that the noisy vote over cell forms speaks for.
 
     Text wins with a fiftieth of the present cells, as one wrong word in a number column is an
@@ -133,7 +133,7 @@ def voted_kind(votes: Answer) -> str:
     if count["text"] > max(present / 50.0, _SIGMAS * votes.std) or present < _SIGMAS * votes.std:
         return "categorical"
     numbers = [count[f] for f in FORMS if f.startswith("decimal") or f == "float"]
-    families = {
+    families: dict[Kind, float] = {
         "boolean": count["boolean"],
         "numeric": count["integer"] + sum(numbers),
         "datetime": count["date"] + count["datetime"],
@@ -181,8 +181,8 @@ def _learn_column(
     progress(label)
     found = curator.name_partitions(Partitions(column), label=label)
     note = (
-        f"{column.name}: {len(found.values)} categories were common enough to be named (noisy count "
-        f"of at least {found.threshold:.0f}); all others count as {OTHER!r}"
+        f"{column.name}: {len(found.values)} categories were common enough to be named (noisy "
+        f"count of at least {found.threshold:.0f}); all others count as {OTHER!r}"
     )
     return _categories(column, found.values, other=True), note
 
@@ -237,12 +237,11 @@ def _grid(column: Column, lower: float, upper: float, votes: Answer | None) -> G
         step = 10.0 ** -(column.decimals or 0)
     elif column.kind == "datetime":
         step = DAY if votes is not None and _is_daily(votes) else 1.0
-    if column.kind != "numeric":
-        lower, upper = np.ceil(lower / step) * step, np.floor(upper / step) * step
-    points = np.floor((upper - lower) / step + 1e-9) + 1
-    while points > _MOST_POINTS:
-        step, points = step * 10.0, np.floor(points / 10.0)
-    return Grid(float(lower), float(step), int(max(points, 1)))
+    while max(abs(lower), abs(upper)) / step > _MOST_POINTS:
+        step *= 10.0
+    # Aligned to the step: what is rounded to it on release must encode to the same point again.
+    first, last = np.ceil(lower / step - 1e-9), np.floor(upper / step + 1e-9)
+    return Grid(float(first * step), float(step), int(max(last - first + 1, 1)))
 
 
 def _is_daily(votes: Answer) -> bool:
@@ -343,7 +342,8 @@ def _merge(counts: FloatArray, rare: NDArray[np.bool_]) -> tuple[NDArray[np.int6
     """Codes with all rare categories in the last one, and the counts of the codes."""
     codes = np.cumsum(~rare) - 1
     codes[rare] = int((~rare).sum())
-    return codes.astype(np.int64), np.bincount(codes, weights=counts) if len(codes) else counts
+    merged = np.bincount(codes, weights=counts).astype(np.float64) if len(codes) else counts
+    return codes.astype(np.int64), merged
 
 
 def _within(counts: FloatArray, codes: NDArray[np.int64]) -> FloatArray:

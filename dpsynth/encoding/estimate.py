@@ -26,7 +26,8 @@ def nonnegative(noisy: FloatArray, total: float) -> FloatArray:
     falling = np.sort(noisy)[::-1]
     offsets = (np.cumsum(falling) - total) / np.arange(1, len(noisy) + 1)
     last = int(np.flatnonzero(falling - offsets > 0)[-1])
-    return np.maximum(noisy - offsets[last], 0.0)
+    clipped: FloatArray = np.maximum(noisy - offsets[last], 0.0)
+    return clipped
 
 
 def plateaus(noisy: FloatArray, std: float, *, contrast: float) -> IntArray:
@@ -54,7 +55,8 @@ def plateaus(noisy: FloatArray, std: float, *, contrast: float) -> IntArray:
             break
         sums[least] += sums[least + 1]
         lengths[least] += lengths[least + 1]
-        starts, sums, lengths = (np.delete(a, least + 1) for a in (starts, sums, lengths))
+        starts = np.delete(starts, least + 1)
+        sums, lengths = np.delete(sums, least + 1), np.delete(lengths, least + 1)
     return starts.astype(np.int64)
 
 

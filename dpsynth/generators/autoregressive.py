@@ -83,7 +83,9 @@ def sample(model: nn.Module, rows: int, *, rng: np.random.Generator) -> IntArray
     """
     net = cast(Autoregressive, model)
     with torch.no_grad():
-        blocks = [_sample_block(net, len(b), rng=rng) for b in torch.arange(rows).split(_BLOCK)]
+        blocks = [
+            _sample_block(net, len(b), rng=rng) for b in torch.split(torch.arange(rows), _BLOCK)
+        ]
     return torch.cat(blocks).numpy() if blocks else np.zeros((0, len(net.sizes)), dtype=np.int64)
 
 

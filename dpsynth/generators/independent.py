@@ -1,7 +1,7 @@
 """The honest baseline: every column on its own, from the noisy one-way marginals.
 
-Only the biases are there, and they start at the noisy marginals. Training steps refine them like any
-other model's, so that the baseline pays for what it uses and takes the same way through the loop.
+Only the biases are there, and they start at the noisy marginals. Training steps refine them like
+any other model's, so that the baseline pays for what it uses and takes the same loop.
 """
 
 from collections.abc import Mapping
@@ -48,7 +48,7 @@ def per_example_loss(model: nn.Module, codes: Tensor) -> Tensor:
 def sample(model: nn.Module, rows: int, *, rng: np.random.Generator) -> IntArray:
     """Columns drawn on their own, codes of shape (rows, columns)."""
     net = cast(Independent, model)
-    blocks = net.tables.bias.detach().double().split(list(net.sizes))
+    blocks = torch.split(net.tables.bias.detach().double(), list(net.sizes))
     edges = [np.cumsum(torch.softmax(block, 0).numpy())[:-1] for block in blocks]
     points = [(rng.permutation(rows) + rng.random(rows)) / max(rows, 1) for _ in edges]
     columns = [np.searchsorted(e, p, side="right") for e, p in zip(edges, points, strict=True)]

@@ -1,0 +1,1 @@
+"""The trusted core: read this folder to believe epsilon."""

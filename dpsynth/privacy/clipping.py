@@ -64,8 +64,8 @@ def clipper_for(
     for name, module in model.named_modules():
         if isinstance(module, _MIXES_ROWS):
             raise InputError(
-                f"layer {name!r} ({type(module).__name__}) mixes rows, so that clipping rows bounds "
-                "nothing; use LayerNorm or GroupNorm instead"
+                f"layer {name!r} ({type(module).__name__}) mixes rows, so that clipping rows "
+                "bounds nothing; use LayerNorm or GroupNorm instead"
             )
     trained = {id(p) for p in model.parameters() if p.requires_grad}
     if not trained:
@@ -111,7 +111,7 @@ class BookKeeping:
     def clipped_sum(self, batch: Tensor) -> list[Tensor]:
         """See `Clipper`."""
         totals: list[Tensor] = []
-        for rows in batch.split(ROWS_PER_SUM):
+        for rows in torch.split(batch, ROWS_PER_SUM):
             sums = self._chunk(rows)
             totals = [t.add_(s) for t, s in zip(totals, sums, strict=True)] if totals else sums
         return totals or [torch.zeros(m.shape, dtype=torch.float64) for m in self.masks()]
@@ -122,7 +122,10 @@ class BookKeeping:
 
     def norms(self, batch: Tensor) -> Tensor:
         """See `Clipper`."""
-        parts = [self._squared(*self._output_gradients(rows)) for rows in batch.split(ROWS_PER_SUM)]
+        parts = [
+            self._squared(*self._output_gradients(rows))
+            for rows in torch.split(batch, ROWS_PER_SUM)
+        ]
         return torch.cat(parts).sqrt()
 
     def _squared(self, inputs: list[Tensor], grads: list[Tensor]) -> Tensor:
@@ -175,7 +178,7 @@ class PerExample:
         """See `Clipper`."""
         totals = [torch.zeros(p.shape, dtype=torch.float64) for p in self._trained]
         with _per_example_gradients(self._model):
-            for rows in batch.split(self._rows_at_once):
+            for rows in torch.split(batch, self._rows_at_once):
                 if not len(rows):
                     continue
                 for total, part in zip(totals, self._chunk(rows), strict=True):
@@ -189,7 +192,7 @@ class PerExample:
     def norms(self, batch: Tensor) -> Tensor:
         """See `Clipper`."""
         with _per_example_gradients(self._model):
-            parts = [_squared(self._gradients(r)) for r in batch.split(self._rows_at_once)]
+            parts = [_squared(self._gradients(r)) for r in torch.split(batch, self._rows_at_once)]
         return torch.cat(parts).sqrt()
 
     def _chunk(self, rows: Tensor) -> list[Tensor]:
@@ -212,8 +215,8 @@ class PerExample:
         found = getattr(parameter, "grad_sample", None)
         if not isinstance(found, Tensor) or len(found) != len(rows):
             raise InputError(
-                f"a parameter of shape {tuple(parameter.shape)} has no gradient for each row; every "
-                "layer must be supported by Opacus, take part in the loss and run once a step"
+                f"a parameter of shape {tuple(parameter.shape)} has no gradient for each row; "
+                "every layer must be supported by Opacus, take part in the loss and run once a step"
             )
         parameter.grad_sample = None  # type: ignore[attr-defined]
         parameter.grad = None
@@ -232,7 +235,7 @@ def clip_factors(squared_norms: Tensor, max_norm: float) -> Tensor:
     """
     if not bool(torch.isfinite(squared_norms).all()):
         raise NonFiniteTraining(
-            "a per-example gradient is not finite; lower the learning rate (the charge stays booked)"
+            "a per-example gradient is not finite; lower learning_rate (the charge stays booked)"
         )
     return (max_norm / squared_norms.sqrt().clamp_min(1e-30)).clamp_max(1.0)
 

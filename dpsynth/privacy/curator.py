@@ -191,12 +191,11 @@ class Curator:
     def _gaussian(self, label: str) -> float:
         """Take a charge that pays for one Gaussian answer; its noise multiplier."""
         event = self._reservation.take(label).event
-        single = isinstance(event, ThresholdedGaussianEvent) or (
-            isinstance(event, GaussianEvent) and event.steps == 1
-        )
-        if not single:
-            raise BudgetExceeded(f"charge {label!r} does not pay for one Gaussian answer")
-        return float(event.noise_multiplier)
+        if isinstance(event, ThresholdedGaussianEvent):
+            return event.noise_multiplier
+        if isinstance(event, GaussianEvent) and event.steps == 1:
+            return event.noise_multiplier
+        raise BudgetExceeded(f"charge {label!r} does not pay for one Gaussian answer")
 
     def _scale(self, multiplier: float, row_bound: float, size: int) -> float:
         sensitivity = self._rows.max_rows_per_unit * row_bound

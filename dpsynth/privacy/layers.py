@@ -97,6 +97,9 @@ class CodeLinear(nn.Module):
             entropy, whose gradient never exceeds it, so that the grid is as fine as it can be.
     """
 
+    _mask: Tensor
+    _weights: Tensor
+
     def __init__(
         self,
         in_sizes: Sequence[int],
@@ -155,6 +158,10 @@ class MaskedLinear(nn.Module):
 
     Shape: (rows, sum(in_sizes)) in [-1, 1] -> (rows, sum(out_sizes)).
     """
+
+    _mask: Tensor
+    _sees: Tensor
+    _outputs: Tensor
 
     def __init__(
         self, in_sizes: Sequence[int], out_sizes: Sequence[int], visible: Sequence[int]

@@ -124,7 +124,9 @@ class Grid:
 
     def index(self, values: FloatArray) -> IntArray:
         """Nearest grid point of each value; values beyond the ends are clamped to them."""
-        nearest = np.rint((values - self.lower) / self.step)
+        # Clamped before the division, which could overflow on huge values.
+        top = self.lower + (self.size - 1) * self.step
+        nearest = np.rint((np.clip(values, self.lower, top) - self.lower) / self.step)
         return np.clip(nearest, 0, self.size - 1).astype(np.int64)
 
     def value(self, index: IntArray) -> FloatArray:

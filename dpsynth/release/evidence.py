@@ -1,4 +1,4 @@
-"""Three tables read by one schema, and the audits on them: for `run`, `audit` and `replay` alike."""
+"""Three tables read by one schema, and the audits on them: for `run`, `audit` and `replay`."""
 
 from collections.abc import Callable, Sequence
 

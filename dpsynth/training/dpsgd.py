@@ -83,7 +83,7 @@ def descend(
     options: TrainingOptions,
     progress: Progress,
 ) -> None:
-    """Adam on the noisy sums divided by the public row count; leaves the averaged iterate in `model`.
+    """Adam on the noisy sums over the public row count; leaves the averaged iterate in `model`.
 
     Raises:
         NonFiniteTraining: names the step and the parameter.

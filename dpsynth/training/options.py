@@ -1,4 +1,4 @@
-"""Training settings, fixed from public facts before a row is read. No torch here: `plan` needs it."""
+"""Training settings, fixed from public facts before a row is read (no torch: `plan` needs it)."""
 
 from dataclasses import dataclass
 

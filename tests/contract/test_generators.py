@@ -1,4 +1,4 @@
-"""One suite for every registered generator: a new file is tested before its author writes a test."""
+"""One suite for every registered generator: a new file is tested before it has a test."""
 
 import numpy as np
 import pytest

@@ -1,9 +1,9 @@
 import json
 
 import pytest
-from dpsynth.privacy.statement import PrivacyStatement
 
 from dpsynth.errors import InputError
+from dpsynth.privacy.statement import PrivacyStatement
 from dpsynth.release.commands import attack_summaries, decide_files, verify_command
 from dpsynth.release.replay import replay
 
