@@ -100,6 +100,11 @@ def test_adding_a_row_moves_a_quantile_tree_by_at_most_its_bound(
     assert np.sqrt(moved) <= tree.row_bound * (1 + 1e-12)
 
 
+def test_a_grid_clamps_values_of_any_size() -> None:
+    values = np.array([-1.7e308, -3.04, -2.0, 1e17, 1.7e308])
+    assert Grid(-3.0, 0.1, 50).index(values).tolist() == [0, 0, 10, 49, 49]
+
+
 @QUICK
 @given(values=st.lists(st.floats(-1e18, 1e18), min_size=1, max_size=30))
 def test_magnitude_cells_cover_the_values_that_fall_in_them(values: list[float]) -> None:
@@ -244,4 +249,5 @@ def test_an_explored_tree_finds_the_heavy_values() -> None:
 
 def test_curator_and_rows_print_nothing_private() -> None:
     rows = _rows([(123.456, "a")])
-    assert "123" not in repr(rows) + repr(_curator(rows))
+    curator = _curator(rows, Charge("count", GaussianEvent(noise_multiplier=1.0)))
+    assert "123" not in repr(rows) + repr(curator)
