@@ -4,12 +4,12 @@ Exit codes: 0 done and allowed; 1 fault; 2 wrong use or bad input; 3 refused (ga
 spent); 4 inconclusive. Results go to standard output, messages and progress to standard error.
 """
 
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import click
 import typer
 
 from dpsynth.console import bars, emit, say
@@ -34,6 +34,10 @@ ledger_app = typer.Typer(
 app.add_typer(ledger_app, name="ledger")
 
 DELTA = 1e-5
+
+# BadParameter -> UsageError -> ClickException: typer does not export the parent, and depending on
+# its version takes it from click or from a copy of its own.
+_USAGE_ERROR: type[Exception] = typer.BadParameter.mro()[2]
 
 Data = Annotated[str, typer.Argument(help="CSV, Parquet or database URL (with --query).")]
 Epsilon = Annotated[float, typer.Option(help="Privacy budget, above 0. All steps share it.")]
@@ -71,16 +75,16 @@ def invoke(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit code. No traceback for what a user can cause."""
     try:
         code = app(list(arguments), prog_name="dpsynth", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as usage:
-        say(usage.format_message())
-        return 2
-    except click.ClickException as usage:
-        say(f"error: {usage.format_message()} (dpsynth -h lists the commands)")
+    except _USAGE_ERROR as usage:
+        if type(usage).__name__ == "NoArgsIsHelpError":
+            say(str(usage))
+        else:
+            say(f"error: {usage} (dpsynth -h lists the commands)")
         return 2
     except DPSynthError as error:
         say(f"error: {error}")
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         say("stopped; what the ledger has booked stays booked")
         return 1
     except (OSError, MemoryError) as error:
@@ -100,11 +104,12 @@ def demo(
     Example: dpsynth demo -o demo
     """
     from dpsynth.demo import demo_schema, demo_table
+    from dpsynth.privacy.calibration import check_budget
 
-    ledger, note = _ledger(None, out=out, dataset="randhie", epsilon=epsilon, delta=DELTA)
-    say(note)
-    settings = _synthesizer(epsilon, DELTA, demo_schema(), "autoregressive", ledger)
-    return _run(demo_table(), out, settings, as_json=as_json)
+    check_budget(epsilon, DELTA)
+    with _ledger(None, out=out, dataset="randhie", epsilon=epsilon, delta=DELTA) as book:
+        settings = _synthesizer(epsilon, DELTA, demo_schema(), "autoregressive", book)
+        return _run(demo_table(), out, settings, as_json=as_json)
 
 
 @app.command()
@@ -181,17 +186,12 @@ def run(
 
     check_budget(epsilon, delta)
     _must_be_new(out)
-    book, note = _ledger(
-        ledger,
-        out=out,
-        dataset=dataset or _dataset_name(data),
-        epsilon=total_epsilon or epsilon,
-        delta=delta,
-    )
-    say(note)
-    settings = _synthesizer(epsilon, delta, _schema(schema_file), generator, book)
-    options = RunOptions(rows=rows, policy=policy, output=output)
-    return _run(data, out, settings, as_json=as_json, query=query, options=options)
+    name = dataset or _dataset_name(data)
+    total = epsilon if total_epsilon is None else total_epsilon
+    with _ledger(ledger, out=out, dataset=name, epsilon=total, delta=delta) as book:
+        settings = _synthesizer(epsilon, delta, _schema(schema_file), generator, book)
+        options = RunOptions(rows=rows, policy=policy, output=output)
+        return _run(data, out, settings, as_json=as_json, query=query, options=options)
 
 
 @app.command()
@@ -216,18 +216,13 @@ def fit(
 
     check_budget(epsilon, delta)
     _must_be_new(out)
-    book, note = _ledger(
-        ledger,
-        out=out,
-        dataset=dataset or _dataset_name(data),
-        epsilon=total_epsilon or epsilon,
-        delta=delta,
-    )
-    say(note)
-    settings = _synthesizer(epsilon, delta, _schema(schema_file), generator, book)
-    with bars() as progress:
-        model = settings.fit(data, query=query, progress=progress)
-    model.save(out)
+    name = dataset or _dataset_name(data)
+    total = epsilon if total_epsilon is None else total_epsilon
+    with _ledger(ledger, out=out, dataset=name, epsilon=total, delta=delta) as book:
+        settings = _synthesizer(epsilon, delta, _schema(schema_file), generator, book)
+        with bars() as progress:
+            model = settings.fit(data, query=query, progress=progress)
+        model.save(out)
     statement = model.statement()
     emit(
         {"model": str(out), "epsilon_spent": statement.epsilon_spent, "delta": delta},
@@ -257,7 +252,7 @@ def sample(
 
     _must_be_new(out)
     fitted = FittedModel.load(model)
-    wanted = dict(_pair(text) for text in where or ())
+    wanted = _pairs(where or ())
     frame = fitted.sample(rows, seed=seed, where=wanted)
     write_frame(frame, out)
     emit({"rows": len(frame), "out": str(out)}, as_json=as_json, text=f"{out}: {len(frame)} rows")
@@ -466,18 +461,27 @@ def _schema(path: Path | None) -> "Schema | None":
     return None if path is None else Schema.from_toml(path)
 
 
+@contextlib.contextmanager
 def _ledger(
     where: str | None, *, out: Path, dataset: str, epsilon: float, delta: float
-) -> tuple["Ledger", str]:
-    """The ledger to charge, and a line that says where it is."""
+) -> Iterator["Ledger"]:
+    """The ledger to charge; one made for this command is removed if nothing was booked in it."""
     from dpsynth.privacy.ledger import Ledger
 
     _must_be_new(out)
     path = where or f"{out}.ledger.db"
+    made_here = where is None and not Path(path).exists()
     book = Ledger.open(path, dataset=dataset, epsilon=epsilon, delta=delta)
-    if where is None:
-        return book, f"booked in {path}; give all releases of the same people one --ledger"
-    return book, f"booked in {path} as dataset {dataset!r}"
+    one = "; give all releases of the same people one --ledger"
+    say(f"booking in {path} as dataset {dataset!r}{one if where is None else ''}")
+    try:
+        yield book
+    except BaseException:
+        # Left behind, it would hold the next attempt to the epsilon of this one for nothing.
+        with contextlib.suppress(OSError, DPSynthError):
+            if made_here and all(entry.event is None for entry in book.entries()):
+                Path(path).unlink()
+        raise
 
 
 def _dataset_name(data: str) -> str:
@@ -489,6 +493,15 @@ def _must_be_new(out: Path) -> None:
         raise InputError(f"{out} exists; give a path that does not, or move it away")
     if not out.absolute().parent.is_dir():
         raise InputError(f"{out.absolute().parent}: no such folder; make it first")
+
+
+def _pairs(texts: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in map(_pair, texts):
+        if name in found:
+            raise InputError(f"--where names column {name!r} twice; give one value a column")
+        found[name] = value
+    return found
 
 
 def _pair(text: str) -> tuple[str, str]:

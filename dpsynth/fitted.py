@@ -9,20 +9,22 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from dpsynth.encoding.codec import CategoryCodec, ColumnCodec, NumberCodec, TableCodec
+from dpsynth.columns import nearest
+from dpsynth.encoding.codec import DAY, CategoryCodec, ColumnCodec, NumberCodec, TableCodec
 from dpsynth.errors import InputError, IntegrityError
 from dpsynth.generators import registry
 from dpsynth.generators.base import Layout
-from dpsynth.iso_time import format_datetime
+from dpsynth.iso_time import format_datetime, iso_seconds
 from dpsynth.privacy.statement import PrivacyStatement
 from dpsynth.schema import Column, Schema
 from dpsynth.writing import atomic_directory
@@ -35,6 +37,11 @@ _MODEL, _WEIGHTS, _PRIVACY, _SUMS = (
     "checksums.json",
 )
 _LARGEST_SAMPLE = 100_000_000
+_MOST_DRAWS = 200
+"""Rows drawn for each row wanted, before a condition is called too rare."""
+_LEAST_WANTED = 100
+"""Fewer rows than this are searched for as long as this many."""
+_LEAST_BLOCK, _LARGEST_BLOCK = 2_000, 100_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,6 +96,7 @@ class FittedModel:
         *,
         seed: int | None = None,
         rng: np.random.Generator | None = None,
+        where: Mapping[str, str] | None = None,
     ) -> pd.DataFrame:
         """Synthetic rows; costs no budget, however many.
 
@@ -96,21 +104,56 @@ class FittedModel:
             rows: how many; by default the noisy row count.
             seed: makes the sample repeatable; or
             rng: the stream to draw from.
+            where: only rows with these values, by column name: the value's text, "" for a missing
+                one; numbers and dates are compared by value. Rows are drawn until enough fit, so
+                they follow the model's conditional distribution exactly.
 
         Returns:
             a frame with the columns of the fitted table, in order.
 
         Raises:
-            InputError: rows is not between 1 and 100,000,000.
+            InputError: rows is not between 1 and 100,000,000, `where` names a column or a value
+                outside the public domain, or too few rows fit it.
         """
         count = self.rows if rows is None else rows
         if not 1 <= count <= _LARGEST_SAMPLE:
             raise InputError(f"rows is {count}; ask for 1 to {_LARGEST_SAMPLE}")
         stream = rng if rng is not None else np.random.default_rng(seed)
-        codes = registry.load(self.generator).sample(self.model, count, rng=stream)
-        frame = self.codec.decode(codes, rng=stream)
+        if where:
+            frame = self._conditional(count, where, rng=stream)
+        else:
+            frame = self._draw(count, rng=stream)
         fresh = {n: np.arange(1, count + 1) for n in self.names if n not in frame.columns}
         return frame.assign(**fresh)[list(self.names)]
+
+    def _draw(self, rows: int, *, rng: np.random.Generator) -> pd.DataFrame:
+        """Rows of the modelled columns, shape (rows, modelled columns)."""
+        codes = registry.load(self.generator).sample(self.model, rows, rng=rng)
+        return self.codec.decode(codes, rng=rng)
+
+    def _conditional(
+        self, rows: int, where: Mapping[str, str], *, rng: np.random.Generator
+    ) -> pd.DataFrame:
+        """Rows that fit `where`, by rejection."""
+        wanted = {name: wanted_value(self, name, text) for name, text in where.items()}
+        most = _MOST_DRAWS * max(rows, _LEAST_WANTED)
+        usual = min(max(rows, _LEAST_BLOCK), _LARGEST_BLOCK)
+        kept: list[pd.DataFrame] = []
+        found = drawn = 0
+        while found < rows and drawn < most:
+            block = min(usual, most - drawn)
+            frame = self._draw(block, rng=rng)
+            fits = np.logical_and.reduce([_equals(frame[n], v) for n, v in wanted.items()])
+            kept.append(frame[fits])
+            found += int(fits.sum())
+            drawn += block
+        if found < rows:
+            asked = ", ".join(f"{name}={text}" for name, text in where.items())
+            raise InputError(
+                f"only {found} of {drawn} synthetic rows fit {asked} ({found / drawn:.3%}), and "
+                f"{rows} are wanted; ask for fewer rows or for less in --where"
+            )
+        return pd.concat(kept, ignore_index=True).head(rows)
 
     def to_files(self) -> dict[str, bytes]:
         """The model folder's files."""
@@ -192,6 +235,73 @@ class FittedModel:
             unit=facts["unit"],
             max_rows_per_unit=int(facts["max_rows_per_unit"]),
         )
+
+
+def wanted_value(model: FittedModel, name: str, text: str) -> str | float | bool | None:
+    """The decoded value that a text in `where` stands for; None for a missing one.
+
+    Raises:
+        InputError: a column that is not modelled, or a value that the model never makes.
+    """
+    parts = {part.column.name: part for part in model.codec.parts}
+    if name not in parts:
+        why = "is an identifier, made afresh" if name in model.names else "is not in the model"
+        raise InputError(
+            f"where: column {name!r} {why}{nearest(name, tuple(parts))}; it has {', '.join(parts)}"
+        )
+    part = parts[name]
+    if text == "":
+        if part.missing is None:
+            raise InputError(f"where: column {name!r} has no missing values; give a value")
+        return None
+    return _category(part, text) if isinstance(part, CategoryCodec) else _number(part, text)
+
+
+def _category(part: CategoryCodec, text: str) -> str | bool:
+    boolean = part.column.kind == "boolean"
+    known = ("true", "false") if boolean else part.categories
+    value = text.lower() if boolean else text
+    if value not in known:
+        raise InputError(
+            f"where: column {part.column.name!r} has no value {text!r}{nearest(text, known)}; "
+            f"allowed: {', '.join(known[:20])}{', ...' if len(known) > 20 else ''}"
+        )
+    return value == "true" if boolean else value
+
+
+def _number(part: NumberCodec, text: str) -> str | float:
+    name, dates = part.column.name, part.column.kind == "datetime"
+    resolution: Literal["day", "second"] = "day" if part.grid.step % DAY == 0 else "second"
+
+    def shown(value: float) -> str:
+        return str(format_datetime(np.array([value]), resolution)[0]) if dates else f"{value:.12g}"
+
+    try:
+        value = iso_seconds(text) if dates else float(text)
+    except ValueError:
+        value = None
+    if value is None or not np.isfinite(value):
+        kind = "an ISO 8601 date" if dates else "a number"
+        raise InputError(f"where: column {name!r}: {text!r} is not {kind}; give one")
+    ends = part.grid.value(np.array([0, max(part.grid.size - 1, 0)]))
+    near = float(part.grid.value(part.grid.index(np.array([value])))[0])
+    if abs(near - value) > 1e-6 * part.grid.step:
+        raise InputError(
+            f"where: column {name!r} has no value {text!r}; nearest: {shown(near)}, allowed: "
+            f"{shown(ends[0])} to {shown(ends[1])} in steps of "
+            f"{part.grid.step:g}{' seconds' if dates else ''}"
+        )
+    return shown(near) if dates else near
+
+
+def _equals(values: pd.Series, wanted: str | float | bool | None) -> NDArray[np.bool_]:
+    """Which values are the wanted one, shape (rows,)."""
+    if wanted is None:
+        return values.isna().to_numpy()
+    if isinstance(wanted, float):
+        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+        return np.asarray(np.isclose(numbers, wanted, rtol=1e-12, atol=1e-12))
+    return (values == wanted).fillna(False).to_numpy(dtype=bool)
 
 
 def _checked_files(folder: Path) -> dict[str, bytes]:

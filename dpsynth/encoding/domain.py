@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dpsynth.cells import FORMS
+from dpsynth.cells import FORMS, format_datetime
 from dpsynth.encoding.binning import BinningRules, cut
 from dpsynth.encoding.codec import DAY, CategoryCodec, ColumnCodec, NumberCodec, TableCodec
 from dpsynth.encoding.estimate import nonnegative
@@ -44,6 +44,9 @@ OTHER = "other"
 _RARE_SHARE = 0.002
 """Categories below this share of the rows (or below the noise) share one code."""
 _SIGMAS = 3.0
+_VOTE_SIGMAS = 4.5
+"""Noise that a vote on a kind must exceed: one false vote turns integers into decimals, and there
+are a dozen forms in each column."""
 _MOST_POINTS = 2**52
 _UNDECLARED_DECIMALS = 6
 
@@ -130,7 +133,9 @@ def voted_kind(votes: Answer) -> Kind:
     """
     count = dict(zip(FORMS, votes.values, strict=True))
     present = sum(count.values()) - count["missing"]
-    if count["text"] > max(present / 50.0, _SIGMAS * votes.std) or present < _SIGMAS * votes.std:
+    if count["text"] > max(present / 50.0, _VOTE_SIGMAS * votes.std) or (
+        present < _VOTE_SIGMAS * votes.std
+    ):
         return "categorical"
     numbers = [count[f] for f in FORMS if f.startswith("decimal") or f == "float"]
     families: dict[Kind, float] = {
@@ -156,7 +161,7 @@ def _decimals(votes: Answer) -> int:
 
 
 def _heard(votes: float, present: float, std: float) -> bool:
-    return votes > max(_SIGMAS * std, 0.01 * present)
+    return votes > max(_VOTE_SIGMAS * std, 0.01 * present)
 
 
 def _learn_column(
@@ -218,8 +223,15 @@ def _learn_number(
     intervals = cut(tree, answer, rows=rows, rules=rules)
     part = NumberCodec(column=column, grid=grid, intervals=intervals, missing=None, fallback=0)
     part = replace(part, missing=part.size) if column.nullable else part
-    top = float(grid.value(np.array([grid.size - 1]))[0])
-    return part, f"{column.name}: values are clamped to {grid.lower:.10g} .. {top:.10g}"
+    return part, f"{column.name}: values are clamped to {_ends_text(column, grid)}"
+
+
+def _ends_text(column: Column, grid: Grid) -> str:
+    ends = grid.value(np.array([0, grid.size - 1])) + 0.0  # + 0.0 turns -0.0 into 0.0
+    if column.kind == "datetime":
+        texts = format_datetime(ends, "day" if grid.step % DAY == 0 else "second")
+        return f"{texts[0]} .. {texts[1]}"
+    return f"{ends[0]:.10g} .. {ends[1]:.10g}"
 
 
 def _bounds(answer: Answer) -> tuple[float, float] | None:
@@ -324,8 +336,10 @@ def _without_other(part: CategoryCodec, noisy: FloatArray) -> tuple[CategoryCode
     Where `other` is itself a declared category it stays a category like the rest.
     """
     index = part.other
-    if index is None or OTHER in (part.column.categories or ()) or len(part.categories) == 1:
-        return replace(part, other=None if len(part.categories) > 1 else index), noisy
+    if index is None or (len(part.categories) == 1 and part.missing is None):
+        return part, noisy  # something has to be released
+    if OTHER in (part.column.categories or ()):
+        return replace(part, other=None), noisy
     kept = part.categories[:index] + part.categories[index + 1 :]
     smaller = replace(
         part,

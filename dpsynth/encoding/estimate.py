@@ -75,7 +75,7 @@ def denoised(
 ) -> tuple[IntArray, FloatArray]:
     """Runs of a noisy histogram and the mass of each.
 
-    A run whose sum is within two standard deviations of zero is taken as empty; the masses are
+    A run whose sum is below one and a half standard deviations is taken as empty; the masses are
     scaled to `total` (evenly by length if all are empty). `contrast` as in `plateaus`.
 
     Returns:
@@ -84,7 +84,7 @@ def denoised(
     starts = plateaus(noisy, std, contrast=contrast)
     lengths = np.diff(np.r_[starts, len(noisy)])
     sums = np.add.reduceat(noisy, starts)
-    masses = np.where(sums > 2.0 * std * np.sqrt(lengths), sums, 0.0)
+    masses = np.where(sums > 1.5 * std * np.sqrt(lengths), sums, 0.0)
     if masses.sum() <= 0:
         masses = lengths.astype(np.float64)
     return starts, masses * (max(total, 0.0) / masses.sum())

@@ -1,0 +1,101 @@
+"""Controls: a generator that copies rows is refused, one that never saw a row is not accused."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from audits.result import AuditResult
+from dpsynth.fitted import FittedModel
+from dpsynth.privacy.statement import PrivacyStatement
+from dpsynth.release.evidence import audit_tables
+from dpsynth.release.gate import decide
+from dpsynth.release.policy import default_policy_text, parse_policy
+from dpsynth.schema import Schema
+from dpsynth.table import Table
+
+POLICY = parse_policy(default_policy_text(), source="default policy")
+
+
+@pytest.fixture(scope="module")
+def parts(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return table.iloc[:700].reset_index(drop=True), table.iloc[700:].reset_index(drop=True)
+
+
+@pytest.fixture(scope="module")
+def statement(synthesizer: Callable, parts: tuple[pd.DataFrame, ...]) -> PrivacyStatement:
+    """A true claim of a real fit, within the policy: so that the evidence alone decides."""
+    fitted: FittedModel = synthesizer(epsilon=3.0).fit(parts[0])
+    return fitted.statement()
+
+
+def evidence(
+    parts: tuple[pd.DataFrame, pd.DataFrame], synthetic: pd.DataFrame, schema: Schema, seed: int = 0
+) -> AuditResult:
+    tables = tuple(Table.from_frame(frame) for frame in (*parts, synthetic))
+    return audit_tables(tables, schema=schema, seed=seed)
+
+
+def blind(rows: int, seed: int) -> pd.DataFrame:
+    """Rows from the declared bounds and categories alone."""
+    rng = np.random.default_rng(seed)
+    days = pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 731, rows), unit="D")
+    return pd.DataFrame(
+        {
+            "person_id": np.arange(rows),
+            "age": rng.integers(18, 91, rows),
+            "sex": rng.choice(["female", "male"], rows),
+            "income": np.round(rng.uniform(0, 20_000, rows), 2),
+            "joined": days.strftime("%Y-%m-%d"),
+            "active": rng.random(rows) < 0.5,
+        }
+    )
+
+
+def test_a_generator_that_returns_training_rows_is_refused(
+    parts: tuple[pd.DataFrame, pd.DataFrame], schema: Schema, statement: PrivacyStatement
+) -> None:
+    audit = evidence(parts, parts[0], schema)
+    decision = decide(statement, audit, POLICY)
+    assert audit.verdict == "leak"
+    assert decision.verdict == "refuse"
+    assert decision.exit_code == 3
+    assert any(rule.verdict == "refuse" for rule in decision.rules)
+
+
+def test_half_copies_are_refused_too(
+    parts: tuple[pd.DataFrame, pd.DataFrame], schema: Schema, statement: PrivacyStatement
+) -> None:
+    mixed = pd.concat([parts[0].sample(350, random_state=1), blind(350, seed=2)])
+    decision = decide(statement, evidence(parts, mixed, schema), POLICY)
+    assert decision.verdict == "refuse"
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_generator_that_never_saw_the_data_is_not_called_leaky(
+    parts: tuple[pd.DataFrame, pd.DataFrame],
+    schema: Schema,
+    statement: PrivacyStatement,
+    seed: int,
+) -> None:
+    audit = evidence(parts, blind(700, seed), schema, seed=seed)
+    assert audit.verdict != "leak"
+    leaks = [f.name for f in audit.findings if f.verdict == "leak"]
+    assert leaks == []
+
+
+def test_copies_of_the_holdout_are_no_leak_of_the_training_rows(
+    parts: tuple[pd.DataFrame, pd.DataFrame], schema: Schema
+) -> None:
+    """The attack's direction: closeness to rows that were never trained on is no membership."""
+    audit = evidence(parts, parts[1], schema)
+    assert audit.finding("closest_record").verdict != "leak"
+
+
+def test_seeded_noise_is_refused_whatever_the_evidence(
+    parts: tuple[pd.DataFrame, pd.DataFrame], schema: Schema, statement: PrivacyStatement
+) -> None:
+    audit = evidence(parts, blind(700, seed=4), schema)
+    unsafe = statement.model_copy(update={"releasable": False})
+    assert decide(unsafe, audit, POLICY).verdict == "refuse"
