@@ -8,7 +8,7 @@ import contextlib
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
@@ -37,7 +37,7 @@ DELTA = 1e-5
 
 # BadParameter -> UsageError -> ClickException: typer does not export the parent, and depending on
 # its version takes it from click or from a copy of its own.
-_USAGE_ERROR: type[Exception] = typer.BadParameter.mro()[2]
+_USAGE_ERROR = cast(type[typer.BadParameter], typer.BadParameter.mro()[2])
 
 Data = Annotated[str, typer.Argument(help="CSV, Parquet or database URL (with --query).")]
 Epsilon = Annotated[float, typer.Option(help="Privacy budget, above 0. All steps share it.")]
@@ -79,7 +79,7 @@ def invoke(arguments: Sequence[str]) -> int:
         if type(usage).__name__ == "NoArgsIsHelpError":
             say(str(usage))
         else:
-            say(f"error: {usage} (dpsynth -h lists the commands)")
+            say(f"error: {usage.format_message()} (dpsynth -h lists the commands)")
         return 2
     except DPSynthError as error:
         say(f"error: {error}")

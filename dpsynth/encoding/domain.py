@@ -48,6 +48,8 @@ _VOTE_SIGMAS = 4.5
 """Noise that a vote on a kind must exceed: one false vote turns integers into decimals, and there
 are a dozen forms in each column."""
 _MOST_POINTS = 2**52
+_LARGEST = 1e300
+"""Bounds beyond it are drawn in, so that the width of a grid does not overflow."""
 _UNDECLARED_DECIMALS = 6
 
 Progress = Callable[[str], None]
@@ -249,6 +251,7 @@ def _grid(column: Column, lower: float, upper: float, votes: Answer | None) -> G
         step = 10.0 ** -(column.decimals or 0)
     elif column.kind == "datetime":
         step = DAY if votes is not None and _is_daily(votes) else 1.0
+    lower, upper = (float(np.clip(end, -_LARGEST, _LARGEST)) for end in (lower, upper))
     while max(abs(lower), abs(upper)) / step > _MOST_POINTS:
         step *= 10.0
     # Aligned to the step: what is rounded to it on release must encode to the same point again.

@@ -13,7 +13,9 @@ Exact sums. Before summing, output gradients are rounded to a fixed-point grid s
 partial sum is exact in the floating-point type used. The sum over rows is then associative: the
 same bits for any batching, thread count or partition, and the sum of two neighbouring tables
 differs by exactly one row's rounded contribution (Casacuberta et al., CCS 2022, show what happens
-otherwise). `rounding_slack` says how much rounding may add to a row's norm.
+otherwise). It rests on a row's own forward pass giving the same bits in any batch, which holds on
+the CPU as tested and which torch does not promise. `rounding_slack` says how much rounding may add
+to a row's norm.
 """
 
 from collections.abc import Sequence

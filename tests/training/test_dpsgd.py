@@ -1,0 +1,257 @@
+"""The training loop: what a gradient step hands out, and that training learns what it should."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor, nn
+
+from dpsynth.encoding.codec import CategoryCodec, TableCodec
+from dpsynth.errors import BudgetExceeded, InputError, NonFiniteTraining
+from dpsynth.generators import registry
+from dpsynth.generators.base import Layout, column_cross_entropy
+from dpsynth.privacy.clipping import Clipper, PerExample, clipper_for
+from dpsynth.privacy.curator import Curator, GradientChannel
+from dpsynth.privacy.events import Event, GaussianEvent, SampledGaussianEvent
+from dpsynth.privacy.layers import one_hot
+from dpsynth.privacy.ledger import Charge, Ledger
+from dpsynth.privacy.noise import seeded_noise
+from dpsynth.privacy.rows import PrivateRows
+from dpsynth.schema import Column
+from dpsynth.table import Table
+from dpsynth.training.dpsgd import descend, public_clip_norm, train
+from dpsynth.training.options import TrainingOptions
+
+SIZES = (3, 3)
+ROWS = 2_000
+LAYOUT = Layout(SIZES, (np.full(3, 1 / 3), np.full(3, 1 / 3)), float(ROWS))
+
+
+def _codec() -> TableCodec:
+    def part(name: str) -> CategoryCodec:
+        return CategoryCodec(
+            column=Column(name=name, kind="categorical", categories=("a", "b", "c")),
+            categories=("a", "b", "c"),
+            codes=np.arange(3),
+            weights=np.ones(3),
+            other=None,
+            missing=None,
+            fallback=0,
+        )
+
+    return TableCodec((part("x"), part("y")))
+
+
+def _curator(
+    event: Event, *, seed: int = 0, unit: str | None = None, agreeing: float = 0.85
+) -> Curator:
+    """Two columns of three categories that agree (in 90 % of the rows), over one charge."""
+    rng = np.random.default_rng(11)
+    x = rng.integers(0, 3, ROWS)
+    y = np.where(rng.random(ROWS) < agreeing, x, rng.integers(0, 3, ROWS))
+    letters = np.array(["a", "b", "c"])
+    frame = pd.DataFrame({"x": letters[x], "y": letters[y], "id": np.arange(ROWS) // 2})
+    rows = PrivateRows(Table.from_frame(frame), unit=unit, max_rows_per_unit=2, rng=rng)
+    book = Ledger.open("sqlite://", dataset="t", epsilon=1e9, delta=0.1)
+    reserved = book.reserve([Charge("g", event)], release="r")
+    return Curator(rows, reservation=reserved, noise=seeded_noise(seed))
+
+
+def _flagship() -> nn.Module:
+    return registry.load("autoregressive").build(
+        LAYOUT, options={"hidden": 0.0, "hidden_scale": 0.25}, rng=np.random.default_rng(0)
+    )
+
+
+def _clipper(model: nn.Module, name: str = "autoregressive", norm: float = 1.0) -> Clipper:
+    return clipper_for(model, registry.load(name).per_example_loss, max_grad_norm=norm)
+
+
+def test_no_step_beyond_the_charge() -> None:
+    model = _flagship()
+    curator = _curator(GaussianEvent(noise_multiplier=1.0, steps=3))
+    channel = curator.gradients(model, _clipper(model), _codec(), label="g")
+    for _ in range(3):
+        channel.ask()
+    with pytest.raises(BudgetExceeded, match="all 3 gradient steps"):
+        channel.ask()
+    with pytest.raises(BudgetExceeded):
+        curator.gradients(model, _clipper(model), _codec(), label="g")
+    assert repr(channel) == "GradientChannel(steps=3, taken=3)"
+
+
+def test_noise_has_the_scale_of_the_charge_and_spares_masked_entries() -> None:
+    """Kolmogorov-Smirnov on 300 answers: fits its scale, and not 2/3 or 3/2 of it."""
+    multiplier, norm, steps = 5.0, 0.7, 300
+    model = _flagship()
+    clipper = _clipper(model, norm=norm)
+    curator = _curator(GaussianEvent(noise_multiplier=multiplier, steps=steps))
+    channel = curator.gradients(model, clipper, _codec(), label="g")
+    exact = clipper.clipped_sum(channel._codes)
+    noise: list[Tensor] = []
+    for _ in range(steps):
+        for noisy, total, mask in zip(channel.ask(), exact, clipper.masks(), strict=True):
+            assert not noisy[~mask].any()
+            noise.append((noisy - total)[mask])
+    assert any(not mask.all() for mask in clipper.masks())
+    sample = torch.cat(noise).numpy() / (multiplier * norm)
+    assert stats.kstest(sample, stats.norm.cdf).pvalue > 1e-4
+    for wrong in (2 / 3, 3 / 2):
+        assert stats.kstest(sample / wrong, stats.norm.cdf).pvalue < 1e-9
+
+
+def test_poisson_batches_have_the_right_size_and_vary() -> None:
+    """Mean of 300 batches within five standard errors; the spread is the binomial one."""
+    model = _flagship()
+    event = SampledGaussianEvent(noise_multiplier=1.0, sample_rate=0.2, steps=1)
+    channel = _curator(event).gradients(model, _clipper(model), _codec(), label="g")
+    sizes = np.array([len(channel._batch()) for _ in range(300)])
+    spread = np.sqrt(ROWS * 0.2 * 0.8)
+    assert abs(sizes.mean() - 0.2 * ROWS) < 5 * spread / np.sqrt(300)
+    assert sizes.std() == pytest.approx(spread, rel=0.25)
+
+
+def test_poisson_batches_of_units_with_several_rows_are_refused() -> None:
+    model = _flagship()
+    event = SampledGaussianEvent(noise_multiplier=1.0, sample_rate=0.2, steps=1)
+    with pytest.raises(InputError, match="full batches"):
+        _curator(event, unit="id").gradients(model, _clipper(model), _codec(), label="g")
+
+
+@pytest.mark.parametrize("agreeing", [0.0, 1.0])
+def test_training_clips_by_the_public_norm_whatever_the_rows(
+    agreeing: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    norms: list[float] = []
+    asked = Curator.gradients
+
+    def spy(self: Curator, model: nn.Module, clipper: Clipper, *rest: object, label: str) -> object:
+        norms.append(clipper.max_grad_norm)
+        return asked(self, model, clipper, *rest, label=label)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Curator, "gradients", spy)
+    generator, options = registry.load("autoregressive"), TrainingOptions(steps=1)
+    train(
+        generator,
+        LAYOUT,
+        curator=_curator(GaussianEvent(noise_multiplier=1.0), agreeing=agreeing),
+        codec=_codec(),
+        label="g",
+        options=options,
+        rng=np.random.default_rng(1),
+    )
+    rng = np.random.default_rng(1)
+    model = generator.build(LAYOUT, options=options.generator_options, rng=rng)
+    expected = public_clip_norm(generator, model, LAYOUT, quantile=options.clip_quantile, rng=rng)
+    assert norms == [expected]
+
+
+def _fitted_agreement(name: str) -> float:
+    """Share of sampled rows whose two columns agree, after training at hardly any noise."""
+    steps = 60
+    curator = _curator(GaussianEvent(noise_multiplier=0.5, steps=steps))
+    model = train(
+        registry.load(name),
+        LAYOUT,
+        curator=curator,
+        codec=_codec(),
+        label="g",
+        options=TrainingOptions(steps=steps),
+        rng=np.random.default_rng(1),
+    )
+    codes = registry.load(name).sample(model, 4_000, rng=np.random.default_rng(2))
+    return float((codes[:, 0] == codes[:, 1]).mean())
+
+
+def test_the_flagship_learns_a_pairwise_dependence_and_independence_does_not() -> None:
+    """The columns agree in 90 % of the rows; independent ones would in a third."""
+    assert _fitted_agreement("autoregressive") > 0.8
+    assert _fitted_agreement("independent") == pytest.approx(1 / 3, abs=0.05)
+
+
+class _Stuck(GradientChannel):
+    """A channel whose second answer is not finite."""
+
+    def ask(self) -> list[Tensor]:
+        answers = super().ask()
+        return [a * float("nan") for a in answers] if self._taken == 2 else answers
+
+
+def test_weights_that_are_not_finite_stop_training() -> None:
+    model = _flagship()
+    codes = torch.zeros((8, 2), dtype=torch.int64)
+    channel = _Stuck(
+        clipper=_clipper(model),
+        codes=codes,
+        steps=5,
+        sample_rate=1.0,
+        scale=1.0,
+        noise=seeded_noise(0),
+    )
+    name = next(n for n, p in model.named_parameters() if p.requires_grad)
+    with pytest.raises(NonFiniteTraining, match=rf"step 2: parameter '{name}'"):
+        descend(
+            model,
+            channel,
+            rows=8.0,
+            options=TrainingOptions(steps=5),
+            progress=lambda done, total: None,
+        )
+
+
+class _Bottleneck(nn.Module):
+    """One-hot rows through two units and back to logits: any torch module will do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.Linear(sum(SIZES), 4)
+        self.norm = nn.LayerNorm(4)
+        self.up = nn.Linear(4, sum(SIZES))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.up(torch.tanh(self.norm(self.down(rows))))
+
+
+def _bottleneck_loss(model: nn.Module, codes: Tensor) -> Tensor:
+    return column_cross_entropy(model(one_hot(codes, SIZES)), codes, SIZES)
+
+
+def test_any_torch_module_trains_through_opacus() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = _Bottleneck()
+    clipper = clipper_for(model, _bottleneck_loss, max_grad_norm=1.0)
+    assert isinstance(clipper, PerExample)
+    steps = 40
+    curator = _curator(GaussianEvent(noise_multiplier=0.5, steps=steps))
+    channel = curator.gradients(model, clipper, _codec(), label="g")
+    before = float(_bottleneck_loss(model, channel._codes).detach().mean())
+    seen: list[tuple[int, int]] = []
+    descend(
+        model,
+        channel,
+        rows=float(ROWS),
+        options=TrainingOptions(steps=steps, averaging=0.8),
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    after = float(_bottleneck_loss(model, channel._codes).detach().mean())
+    assert after < 0.5 * before
+    assert seen == [(i, steps) for i in range(1, steps + 1)]
+
+
+def test_the_clip_norm_is_a_function_of_public_facts() -> None:
+    """It takes no rows; the same marginals and seed give the same norm, others give another."""
+    generator = registry.load("autoregressive")
+
+    def norm(layout: Layout) -> float:
+        rng = np.random.default_rng(5)
+        return public_clip_norm(generator, _flagship(), layout, quantile=0.5, rng=rng)
+
+    skewed = Layout(SIZES, (np.array([0.98, 0.01, 0.01]), np.array([0.9, 0.05, 0.05])), 1.0)
+    assert norm(LAYOUT) == norm(LAYOUT)
+    assert 0.01 <= norm(LAYOUT) < np.sqrt(2 * 2 + 2)  # the a-priori bound: sqrt(2 (1 + 1) + 2)
+    assert norm(skewed) > 0
+    assert public_clip_norm(
+        generator, _flagship(), LAYOUT, quantile=0.1, rng=np.random.default_rng(5)
+    ) <= norm(LAYOUT)
