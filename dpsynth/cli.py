@@ -185,12 +185,11 @@ def run(
     from dpsynth.privacy.calibration import check_budget
 
     check_budget(epsilon, delta)
-    _must_be_new(out)
+    options = RunOptions(rows=rows, policy=policy, output=output)
     name = dataset or _dataset_name(data)
     total = epsilon if total_epsilon is None else total_epsilon
     with _ledger(ledger, out=out, dataset=name, epsilon=total, delta=delta) as book:
         settings = _synthesizer(epsilon, delta, _schema(schema_file), generator, book)
-        options = RunOptions(rows=rows, policy=policy, output=output)
         return _run(data, out, settings, as_json=as_json, query=query, options=options)
 
 

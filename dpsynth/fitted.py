@@ -116,8 +116,7 @@ class FittedModel:
                 outside the public domain, or too few rows fit it.
         """
         count = self.rows if rows is None else rows
-        if not 1 <= count <= _LARGEST_SAMPLE:
-            raise InputError(f"rows is {count}; ask for 1 to {_LARGEST_SAMPLE}")
+        check_rows(count)
         stream = rng if rng is not None else np.random.default_rng(seed)
         if where:
             frame = self._conditional(count, where, rng=stream)
@@ -235,6 +234,16 @@ class FittedModel:
             unit=facts["unit"],
             max_rows_per_unit=int(facts["max_rows_per_unit"]),
         )
+
+
+def check_rows(rows: int) -> None:
+    """Refuse a size that no sample can have.
+
+    Raises:
+        InputError: rows is not between 1 and 100,000,000.
+    """
+    if not 1 <= rows <= _LARGEST_SAMPLE:
+        raise InputError(f"rows is {rows}; ask for 1 to {_LARGEST_SAMPLE}")
 
 
 def wanted_value(model: FittedModel, name: str, text: str) -> str | float | bool | None:

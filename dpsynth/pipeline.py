@@ -8,7 +8,7 @@ import numpy as np
 
 from audits.result import AuditResult
 from dpsynth.errors import InputError
-from dpsynth.fitted import FittedModel
+from dpsynth.fitted import FittedModel, check_rows
 from dpsynth.privacy.noise import NoiseSource
 from dpsynth.release.bundle import BundleContents, write_bundle
 from dpsynth.release.canonical import read_text
@@ -31,12 +31,21 @@ class RunOptions:
         policy: path of a policy file; None takes the one shipped.
         audit_seed: of the audits' own subsamples; published.
         output: "csv" or "parquet".
+
+    Raises:
+        InputError: rows or output out of range: now, and not after the budget is spent.
     """
 
     rows: int | None = None
     policy: Path | None = None
     audit_seed: int = 0
     output: Literal["csv", "parquet"] = "csv"
+
+    def __post_init__(self) -> None:
+        if self.rows is not None:
+            check_rows(self.rows)
+        if self.output not in ("csv", "parquet"):
+            raise InputError(f"output is {self.output!r}; give 'csv' or 'parquet'")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +95,8 @@ def run(
     unit = synthesizer.schema.unit if synthesizer.schema else None
     parts = split(table, unit=unit, share=HOLDOUT_SHARE, rng=stream)
     model = synthesizer.fit(parts.train, progress=progress, noise=noise, rng=stream)
-    count = options.rows or max(1, round(model.layout.rows / (1.0 - HOLDOUT_SHARE)))
+    whole = max(1, round(model.layout.rows / (1.0 - HOLDOUT_SHARE)))
+    count = whole if options.rows is None else options.rows
     progress("sampling", 0, 1)
     synthetic = model.sample(count, rng=stream)
     audit = audit_tables(

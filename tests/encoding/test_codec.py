@@ -62,6 +62,7 @@ NUMBERS = [
     (Column(name="x", kind="numeric", decimals=6), Grid(-1000.0, 1e-6, 2_000_000_000)),
     (Column(name="x", kind="numeric", decimals=0), Grid(3.0, 1.0, 1)),
     (Column(name="x", kind="numeric", decimals=6), Grid(0.0, 1e10, 1_000)),
+    (Column(name="x", kind="numeric", decimals=9), Grid(-1e300, 1e285, 2 * 10**15)),
     (Column(name="x", kind="datetime"), Grid(-10 * DAY, DAY, 20_000)),
     (Column(name="x", kind="datetime"), Grid(1e9, 1.0, 100_000_000)),
 ]

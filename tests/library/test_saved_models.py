@@ -1,5 +1,7 @@
 """A model folder comes back the same, or not at all."""
 
+import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,9 +79,6 @@ def test_save_never_overwrites(model: FittedModel, folder: Path) -> None:
 def test_a_foreign_model_with_right_checksums_is_refused(
     folder: Path, old: str, new: str, message: str
 ) -> None:
-    import hashlib
-    import json
-
     path = folder / "model.json"
     changed = path.read_text().replace(old, new)
     assert changed != path.read_text()
