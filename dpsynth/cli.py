@@ -8,10 +8,28 @@ import contextlib
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from audits.errors import AuditError
+from dpsynth.cli_options import (
+    AsJson,
+    Data,
+    Dataset,
+    Delta,
+    Epsilon,
+    Format,
+    GeneratorName,
+    LedgerPath,
+    Out,
+    PolicyFile,
+    Query,
+    Rows,
+    SchemaFile,
+    Seed,
+    TotalEpsilon,
+)
 from dpsynth.console import bars, emit, say
 from dpsynth.errors import DPSynthError, InputError
 
@@ -39,32 +57,6 @@ DELTA = 1e-5
 # its version takes it from click or from a copy of its own.
 _USAGE_ERROR = cast(type[typer.BadParameter], typer.BadParameter.mro()[2])
 
-Data = Annotated[str, typer.Argument(help="CSV, Parquet or database URL (with --query).")]
-Epsilon = Annotated[float, typer.Option(help="Privacy budget, above 0. All steps share it.")]
-Delta = Annotated[float, typer.Option(help="Probability budget, in (0, 1).")]
-SchemaFile = Annotated[
-    Path | None, typer.Option("--schema", help="Schema file (TOML); without it all is learned.")
-]
-GeneratorName = Annotated[str, typer.Option(help="See `dpsynth generators`.")]
-Rows = Annotated[int | None, typer.Option(help="Synthetic rows; default: the noisy row count.")]
-PolicyFile = Annotated[Path | None, typer.Option("--policy", help="Release policy (TOML).")]
-LedgerPath = Annotated[
-    str | None,
-    typer.Option("--ledger", help="Ledger file or database URL, one for all releases of a table."),
-]
-TotalEpsilon = Annotated[
-    float | None,
-    typer.Option(help="Budget of a new ledger for all releases together; default: this epsilon."),
-]
-Dataset = Annotated[
-    str | None, typer.Option(help="Name of the dataset in the ledger; default: the file's name.")
-]
-Query = Annotated[str | None, typer.Option(help="SQL query, with a database URL.")]
-Out = Annotated[Path, typer.Option("-o", "--out", help="Where to write; must not exist.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable result on standard output.")]
-Format = Literal["csv", "parquet"]
-Seed = Annotated[int | None, typer.Option(help="Makes the sample repeatable.")]
-
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
@@ -81,7 +73,7 @@ def invoke(arguments: Sequence[str]) -> int:
         else:
             say(f"error: {usage.format_message()} (dpsynth -h lists the commands)")
         return 2
-    except DPSynthError as error:
+    except (DPSynthError, AuditError) as error:
         say(f"error: {error}")
         return error.exit_code
     except (typer.Abort, KeyboardInterrupt):

@@ -211,7 +211,8 @@ class _Fit:
             f"about {max(count, 0):.0f} rows are too few for epsilon {self.plan.epsilon:g} with "
             f"{len(self.plan.columns)} columns (at least {least:.0f} are needed, or the noise "
             f"drowns them); the smallest epsilon that would do is about {enough:g}, or drop "
-            "columns; nothing was released, the charge stays booked"
+            "columns; nothing was released, the charge stays booked (try again with a new output, "
+            "or a ledger that has room for both)"
         )
 
     def _statement(self, domain: Domain, names: Sequence[str]) -> PrivacyStatement:

@@ -140,7 +140,7 @@ def tables() -> dict[str, pd.DataFrame]:
 
 @pytest.fixture(scope="session")
 def contents(tables: dict[str, pd.DataFrame]) -> Callable[..., BundleContents]:
-    from dpsynth.release.replay import AUDIT_KINDS, audit_frame
+    from dpsynth.release.evidence import AUDIT_KINDS, audit_frame
     from dpsynth.table import Table
 
     schema, statement = make_schema(), make_statement()

@@ -1,0 +1,32 @@
+"""Options that several commands share: one flag means the same thing everywhere."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Data = Annotated[str, typer.Argument(help="CSV, Parquet or database URL (with --query).")]
+Epsilon = Annotated[float, typer.Option(help="Privacy budget, above 0. All steps share it.")]
+Delta = Annotated[float, typer.Option(help="Probability budget, in (0, 1).")]
+SchemaFile = Annotated[
+    Path | None, typer.Option("--schema", help="Schema file (TOML); without it all is learned.")
+]
+GeneratorName = Annotated[str, typer.Option(help="See `dpsynth generators`.")]
+Rows = Annotated[int | None, typer.Option(help="Synthetic rows; default: the noisy row count.")]
+PolicyFile = Annotated[Path | None, typer.Option("--policy", help="Release policy (TOML).")]
+LedgerPath = Annotated[
+    str | None,
+    typer.Option("--ledger", help="Ledger file or database URL, one for all releases of a table."),
+]
+TotalEpsilon = Annotated[
+    float | None,
+    typer.Option(help="Budget of a new ledger for all releases together; default: this epsilon."),
+]
+Dataset = Annotated[
+    str | None, typer.Option(help="Name of the dataset in the ledger; default: the file's name.")
+]
+Query = Annotated[str | None, typer.Option(help="SQL query, with a database URL.")]
+Out = Annotated[Path, typer.Option("-o", "--out", help="Where to write; must not exist.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable result on standard output.")]
+Format = Literal["csv", "parquet"]
+Seed = Annotated[int | None, typer.Option(help="Makes the sample repeatable.")]
