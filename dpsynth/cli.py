@@ -4,16 +4,17 @@ Exit codes: 0 done and allowed; 1 fault; 2 wrong use or bad input; 3 refused (ga
 spent); 4 inconclusive. Results go to standard output, messages and progress to standard error.
 """
 
-import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from audits.errors import AuditError
+from dpsynth.cli_ledger import ledger_app
 from dpsynth.cli_options import (
+    HELP,
     AsJson,
     Data,
     Dataset,
@@ -30,24 +31,26 @@ from dpsynth.cli_options import (
     Seed,
     TotalEpsilon,
 )
+from dpsynth.cli_shared import (
+    booked_in,
+    dataset_name,
+    declared_schema,
+    must_be_new,
+    pairs,
+    synthesizer_for,
+)
 from dpsynth.console import bars, emit, say
-from dpsynth.errors import DPSynthError, InputError
+from dpsynth.errors import DPSynthError
 
 if TYPE_CHECKING:
-    from dpsynth.privacy.ledger import Ledger
-    from dpsynth.schema import Schema
     from dpsynth.synthesizer import Synthesizer
 
-HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
     add_completion=False,
     context_settings=HELP,
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Differentially private synthetic tables: fit, audit, gate, release.",
-)
-ledger_app = typer.Typer(
-    context_settings=HELP, no_args_is_help=True, help="Read and check a privacy ledger."
 )
 app.add_typer(ledger_app, name="ledger")
 
@@ -99,8 +102,8 @@ def demo(
     from dpsynth.privacy.calibration import check_budget
 
     check_budget(epsilon, DELTA)
-    with _ledger(None, out=out, dataset="randhie", epsilon=epsilon, delta=DELTA) as book:
-        settings = _synthesizer(epsilon, DELTA, demo_schema(), "autoregressive", book)
+    with booked_in(None, out=out, dataset="randhie", epsilon=epsilon, delta=DELTA) as book:
+        settings = synthesizer_for(epsilon, DELTA, demo_schema(), "autoregressive", book)
         return _run(demo_table(), out, settings, as_json=as_json)
 
 
@@ -178,10 +181,10 @@ def run(
 
     check_budget(epsilon, delta)
     options = RunOptions(rows=rows, policy=policy, output=output)
-    name = dataset or _dataset_name(data)
+    name = dataset or dataset_name(data)
     total = epsilon if total_epsilon is None else total_epsilon
-    with _ledger(ledger, out=out, dataset=name, epsilon=total, delta=delta) as book:
-        settings = _synthesizer(epsilon, delta, _schema(schema_file), generator, book)
+    with booked_in(ledger, out=out, dataset=name, epsilon=total, delta=delta) as book:
+        settings = synthesizer_for(epsilon, delta, declared_schema(schema_file), generator, book)
         return _run(data, out, settings, as_json=as_json, query=query, options=options)
 
 
@@ -206,11 +209,11 @@ def fit(
     from dpsynth.privacy.calibration import check_budget
 
     check_budget(epsilon, delta)
-    _must_be_new(out)
-    name = dataset or _dataset_name(data)
+    must_be_new(out)
+    name = dataset or dataset_name(data)
     total = epsilon if total_epsilon is None else total_epsilon
-    with _ledger(ledger, out=out, dataset=name, epsilon=total, delta=delta) as book:
-        settings = _synthesizer(epsilon, delta, _schema(schema_file), generator, book)
+    with booked_in(ledger, out=out, dataset=name, epsilon=total, delta=delta) as book:
+        settings = synthesizer_for(epsilon, delta, declared_schema(schema_file), generator, book)
         with bars() as progress:
             model = settings.fit(data, query=query, progress=progress)
         model.save(out)
@@ -241,9 +244,9 @@ def sample(
     from dpsynth.fitted import FittedModel
     from dpsynth.writing import write_frame
 
-    _must_be_new(out)
+    must_be_new(out)
     fitted = FittedModel.load(model)
-    wanted = _pairs(where or ())
+    wanted = pairs(where or ())
     frame = fitted.sample(rows, seed=seed, where=wanted)
     write_frame(frame, out)
     emit({"rows": len(frame), "out": str(out)}, as_json=as_json, text=f"{out}: {len(frame)} rows")
@@ -270,9 +273,9 @@ def audit(
     from dpsynth.table import Table
     from dpsynth.writing import atomic_directory
 
-    _must_be_new(out)
+    must_be_new(out)
     tables = (Table.read(train), Table.read(holdout), Table.read(synthetic))
-    declared = _schema(schema_file) or draft_schema(tables[0])
+    declared = declared_schema(schema_file) or draft_schema(tables[0])
     for table in tables:
         declared.check(table.names, table.source)
     with bars() as progress:
@@ -365,43 +368,6 @@ def attacks(as_json: AsJson = False) -> int:
     return 0
 
 
-@ledger_app.command("show")
-def ledger_show(
-    where: Annotated[str, typer.Argument(help="Ledger file or URL.")], as_json: AsJson = False
-) -> int:
-    """What was charged, to which release, and what is left.
-
-    Example: dpsynth ledger show release.ledger.db
-    """
-    from dpsynth.plan_text import ledger_json, ledger_text
-    from dpsynth.privacy.ledger import Ledger
-
-    book = Ledger.read(where)
-    emit(ledger_json(book), as_json=as_json, text=ledger_text(book))
-    return 0
-
-
-@ledger_app.command("verify")
-def ledger_verify(
-    where: Annotated[str, typer.Argument(help="Ledger file or URL.")], as_json: AsJson = False
-) -> int:
-    """Check that no entry was changed, added or removed since it was written.
-
-    Example: dpsynth ledger verify release.ledger.db
-    """
-    from dpsynth.privacy.ledger import Ledger
-
-    book = Ledger.read(where)
-    book.verify()
-    count = len(book.entries())
-    emit(
-        {"ok": True, "entries": count},
-        as_json=as_json,
-        text=f"{where}: {count} entries, chain whole",
-    )
-    return 0
-
-
 def _run(
     data: object,
     out: Path,
@@ -434,72 +400,6 @@ def _run(
         text=f"verdict: {result.decision.verdict}\nreport:  {out / 'public' / 'report.html'}",
     )
     return result.decision.exit_code
-
-
-def _synthesizer(
-    epsilon: float, delta: float, declared: "Schema | None", generator: str, book: "Ledger"
-) -> "Synthesizer":
-    from dpsynth.synthesizer import Synthesizer
-
-    return Synthesizer(
-        epsilon=epsilon, delta=delta, schema=declared, generator=generator, ledger=book
-    )
-
-
-def _schema(path: Path | None) -> "Schema | None":
-    from dpsynth.schema import Schema
-
-    return None if path is None else Schema.from_toml(path)
-
-
-@contextlib.contextmanager
-def _ledger(
-    where: str | None, *, out: Path, dataset: str, epsilon: float, delta: float
-) -> Iterator["Ledger"]:
-    """The ledger to charge; one made for this command is removed if nothing was booked in it."""
-    from dpsynth.privacy.ledger import Ledger
-
-    _must_be_new(out)
-    path = where or f"{out}.ledger.db"
-    made_here = where is None and not Path(path).exists()
-    book = Ledger.open(path, dataset=dataset, epsilon=epsilon, delta=delta)
-    one = "; give all releases of the same people one --ledger"
-    say(f"booking in {path} as dataset {dataset!r}{one if where is None else ''}")
-    try:
-        yield book
-    except BaseException:
-        # Left behind, it would hold the next attempt to the epsilon of this one for nothing.
-        with contextlib.suppress(OSError, DPSynthError):
-            if made_here and all(entry.event is None for entry in book.entries()):
-                Path(path).unlink()
-        raise
-
-
-def _dataset_name(data: str) -> str:
-    return "database" if "://" in data else Path(data).name
-
-
-def _must_be_new(out: Path) -> None:
-    if out.exists():
-        raise InputError(f"{out} exists; give a path that does not, or move it away")
-    if not out.absolute().parent.is_dir():
-        raise InputError(f"{out.absolute().parent}: no such folder; make it first")
-
-
-def _pairs(texts: Sequence[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, value in map(_pair, texts):
-        if name in found:
-            raise InputError(f"--where names column {name!r} twice; give one value a column")
-        found[name] = value
-    return found
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not name or not equals:
-        raise InputError(f"--where {text!r} is not COL=VALUE; write for example --where sex=female")
-    return name, value
 
 
 if __name__ == "__main__":

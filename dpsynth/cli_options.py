@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+HELP = {"help_option_names": ["-h", "--help"]}
+
 Data = Annotated[str, typer.Argument(help="CSV, Parquet or database URL (with --query).")]
 Epsilon = Annotated[float, typer.Option(help="Privacy budget, above 0. All steps share it.")]
 Delta = Annotated[float, typer.Option(help="Probability budget, in (0, 1).")]

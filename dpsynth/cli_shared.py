@@ -1,0 +1,85 @@
+"""What several commands do with their options before they call the library."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dpsynth.console import say
+from dpsynth.errors import DPSynthError, InputError
+
+if TYPE_CHECKING:
+    from dpsynth.privacy.ledger import Ledger
+    from dpsynth.schema import Schema
+    from dpsynth.synthesizer import Synthesizer
+
+
+def synthesizer_for(
+    epsilon: float, delta: float, declared: "Schema | None", generator: str, book: "Ledger"
+) -> "Synthesizer":
+    """The library's door with the options of a command."""
+    from dpsynth.synthesizer import Synthesizer
+
+    return Synthesizer(
+        epsilon=epsilon, delta=delta, schema=declared, generator=generator, ledger=book
+    )
+
+
+def declared_schema(path: Path | None) -> "Schema | None":
+    """The schema in a file; None where none was given, so that all is learned."""
+    from dpsynth.schema import Schema
+
+    return None if path is None else Schema.from_toml(path)
+
+
+@contextlib.contextmanager
+def booked_in(
+    where: str | None, *, out: Path, dataset: str, epsilon: float, delta: float
+) -> Iterator["Ledger"]:
+    """The ledger to charge; one made for this command is removed if nothing was booked in it."""
+    from dpsynth.privacy.ledger import Ledger
+
+    must_be_new(out)
+    path = where or f"{out}.ledger.db"
+    made_here = where is None and not Path(path).exists()
+    book = Ledger.open(path, dataset=dataset, epsilon=epsilon, delta=delta)
+    one = "; give all releases of the same people one --ledger"
+    say(f"booking in {path} as dataset {dataset!r}{one if where is None else ''}")
+    try:
+        yield book
+    except BaseException:
+        # Left behind, it would hold the next attempt to the epsilon of this one for nothing.
+        with contextlib.suppress(OSError, DPSynthError):
+            if made_here and all(entry.event is None for entry in book.entries()):
+                Path(path).unlink()
+        raise
+
+
+def dataset_name(data: str) -> str:
+    """The ledger's name for a table that the user did not name: the file's."""
+    return "database" if "://" in data else Path(data).name
+
+
+def must_be_new(out: Path) -> None:
+    """Refuse an output that exists or has nowhere to go, before anything is read or charged."""
+    if out.exists():
+        raise InputError(f"{out} exists; give a path that does not, or move it away")
+    if not out.absolute().parent.is_dir():
+        raise InputError(f"{out.absolute().parent}: no such folder; make it first")
+
+
+def pairs(texts: Sequence[str]) -> dict[str, str]:
+    """`COL=VALUE` texts as a mapping; each column once."""
+    found: dict[str, str] = {}
+    for name, value in map(_pair, texts):
+        if name in found:
+            raise InputError(f"--where names column {name!r} twice; give one value a column")
+        found[name] = value
+    return found
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise InputError(f"--where {text!r} is not COL=VALUE; write for example --where sex=female")
+    return name, value
