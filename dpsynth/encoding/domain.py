@@ -290,13 +290,20 @@ def _settled(draft: TableCodec, answer: Answer, *, rows: float, notes: tuple[str
     for part in draft.parts:
         noisy = answer.values[start : start + part.size]
         start += part.size
-        settle = _settle_categories if isinstance(part, CategoryCodec) else _settle_number
-        settled, counts = settle(part, noisy, answer.std, rows)  # type: ignore[arg-type]
+        settled, counts = _settle(part, noisy, answer.std, rows)
         parts.append(settled)
         one_way.append(
             counts / counts.sum() if counts.sum() > 0 else np.full(len(counts), 1.0 / len(counts))
         )
     return Domain(TableCodec(tuple(parts)), tuple(one_way), notes)
+
+
+def _settle(
+    part: ColumnCodec, noisy: FloatArray, std: float, rows: float
+) -> tuple[ColumnCodec, FloatArray]:
+    if isinstance(part, CategoryCodec):
+        return _settle_categories(part, noisy, std, rows)
+    return _settle_number(part, noisy, std, rows)
 
 
 def _settle_number(
