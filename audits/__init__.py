@@ -5,7 +5,8 @@
 """
 
 from audits.errors import AttackError, AuditError, AuditInputError
-from audits.result import AuditResult, Finding
+from audits.refit import ShadowPlan
+from audits.result import AuditResult, Claim, Finding
 from audits.statistics import Estimate
 from audits.suite import run
 
@@ -14,7 +15,9 @@ __all__ = [
     "AuditError",
     "AuditInputError",
     "AuditResult",
+    "Claim",
     "Estimate",
     "Finding",
+    "ShadowPlan",
     "run",
 ]

@@ -59,22 +59,45 @@ def encode_category(
     Where every value of all tables is a number, labels are compared as numbers, so that "1", 1
     and 1.0 are one category.
     """
-    present = {role: ~_missing(column) for role, column in columns.items()}
-    texts = {role: column[present[role]].astype(str) for role, column in columns.items()}
-    parsed = {role: pd.to_numeric(text, errors="coerce") for role, text in texts.items()}
-    if not any(values.isna().any() for values in parsed.values()):
-        texts = {
-            role: values.astype(float).map(lambda value: f"{value:.17g}").astype(str)
-            for role, values in parsed.items()
-        }
-    levels = sorted(set().union(*(set(text.unique()) for text in texts.values())))
+    texts = {role: _labels(column) for role, column in columns.items()}
+    if all(_all_numbers(text) for text in texts.values()):
+        texts = {role: _as_number_labels(text) for role, text in texts.items()}
+    levels = tuple(sorted(set().union(*(set(text.unique()) for text in texts.values()))))
+    codes = {role: _codes(column, texts[role], levels) for role, column in columns.items()}
+    return codes, levels
+
+
+def encode_known(column: pd.Series, levels: tuple[str, ...]) -> np.ndarray:
+    """Codes of one more column for labels that are fixed: int32, -1 where missing.
+
+    A label that is not among the levels gets the code `len(levels)`. Where all levels are numbers,
+    so are the labels compared with them.
+    """
+    texts = _labels(column)
+    if levels and _all_numbers(pd.Series(levels)) and _all_numbers(texts):
+        texts = _as_number_labels(texts)
+    return _codes(column, texts, levels)
+
+
+def _labels(column: pd.Series) -> pd.Series:
+    return column[~_missing(column)].astype(str)
+
+
+def _all_numbers(texts: pd.Series) -> bool:
+    return not pd.to_numeric(texts, errors="coerce").isna().any()
+
+
+def _as_number_labels(texts: pd.Series) -> pd.Series:
+    values = pd.to_numeric(texts, errors="coerce").astype(float)
+    return values.map(lambda value: f"{value:.17g}").astype(str)
+
+
+def _codes(column: pd.Series, texts: pd.Series, levels: tuple[str, ...]) -> np.ndarray:
     lookup = {level: code for code, level in enumerate(levels)}
-    codes: dict[str, np.ndarray] = {}
-    for role, column in columns.items():
-        out = np.full(len(column), -1, dtype=np.int32)
-        out[present[role].to_numpy()] = texts[role].map(lookup).to_numpy(dtype=np.int32)
-        codes[role] = out
-    return codes, tuple(levels)
+    out = np.full(len(column), -1, dtype=np.int32)
+    known = texts.map(lookup).fillna(len(levels))
+    out[~_missing(column).to_numpy()] = known.to_numpy(dtype=np.int32)
+    return out
 
 
 def _is_number(column: pd.Series) -> bool:

@@ -24,6 +24,10 @@ from audits.records import Records
 # One block of pairs stays inside a core's second-level cache; measured, not derived.
 _QUERY_BLOCK = 64
 _REFERENCE_BLOCK = 4096
+# After so many number columns, see how many pairs are still open; below one in so many, go on with
+# those alone.
+_CHECK_EVERY = 3
+_FEW = 16
 _DECIMALS = 9
 
 
@@ -46,10 +50,7 @@ def nearest(
     Raises:
         AuditInputError: fewer references than k, or layouts that differ.
     """
-    if queries.layout is not references.layout and queries.layout != references.layout:
-        raise AuditInputError(
-            "queries and references have different layouts; encode all tables in one call"
-        )
+    _check_layouts(queries, references)
     if not 1 <= k <= len(references):
         raise AuditInputError(
             f"k={k} neighbours asked of {len(references)} references; k must be between 1 and that"
@@ -64,6 +65,39 @@ def nearest(
     distances = _exact(queries, references, indices)
     order = np.lexsort((indices, distances), axis=1)
     return np.take_along_axis(distances, order, 1), np.take_along_axis(indices, order, 1)
+
+
+def pairwise(queries: Records, references: Records) -> np.ndarray:
+    """All distances of two sets of rows, float64 (m, n), rounded like those of `nearest`.
+
+    The caller keeps m * n small: the whole matrix is held.
+
+    Raises:
+        AuditInputError: layouts that differ.
+    """
+    _check_layouts(queries, references)
+    out = np.empty((len(queries), len(references)))
+    columns = [*zip(queries.scaled.T, references.scaled.T, strict=True)]
+    codes = [*zip(queries.categories.T, references.categories.T, strict=True)]
+    for row in range(0, len(queries), _QUERY_BLOCK):
+        for start in range(0, len(references), _REFERENCE_BLOCK):
+            rows, ends = slice(row, row + _QUERY_BLOCK), slice(start, start + _REFERENCE_BLOCK)
+            total = out[rows, ends]
+            total[...] = 0.0
+            for a, b in columns:
+                part = np.abs(a[rows, None] - b[None, ends])
+                total += np.minimum(part, 1.0, out=part)
+            for c, d in codes:
+                total += c[rows, None] != d[None, ends]
+            total /= len(queries.names)
+    return np.asarray(np.round(out, _DECIMALS, out=out))
+
+
+def _check_layouts(queries: Records, references: Records) -> None:
+    if queries.layout is not references.layout and queries.layout != references.layout:
+        raise AuditInputError(
+            "queries and references have different layouts; encode all tables in one call"
+        )
 
 
 def _exact(queries: Records, references: Records, indices: np.ndarray) -> np.ndarray:
@@ -108,14 +142,43 @@ def _search(left: _Packed, right: _Packed, starts: range, k: int) -> np.ndarray:
         best = np.full((stop - start, k), np.inf, dtype=np.float32)
         where = np.zeros((stop - start, k), dtype=np.int64)
         for begin in range(0, right.rows, _REFERENCE_BLOCK):
-            end = min(begin + _REFERENCE_BLOCK, right.rows)
-            _merge(best, where, _block(left, right, slice(start, stop), slice(begin, end)), begin)
+            ends = slice(begin, min(begin + _REFERENCE_BLOCK, right.rows))
+            block = _block(left, right, slice(start, stop), ends, best[:, -1])
+            if block is not None:
+                _merge(best, where, block, begin)
         indices.append(where)
     return np.concatenate(indices)
 
 
-def _block(left: _Packed, right: _Packed, rows: slice, columns: slice) -> np.ndarray:
-    """Sums of the parts (not yet their mean) for one block of pairs."""
+def _block(
+    left: _Packed, right: _Packed, rows: slice, columns: slice, limit: np.ndarray
+) -> np.ndarray | None:
+    """Sums of the parts (not yet their mean) for one block of pairs.
+
+    A pair whose sum so far has reached its query's limit is out, since parts are never negative:
+    where few pairs are left, only those are summed further and the others are infinite. What is
+    summed is summed in the same order either way. None where no pair is left.
+    """
+    total = _differing(left, right, rows, columns)
+    part = np.empty(total.shape, dtype=np.float32)
+    for j, (a, b) in enumerate(zip(left.numbers, right.numbers, strict=True)):
+        if j % _CHECK_EVERY == 0:
+            open_pairs = total < limit[:, None]
+            count = np.count_nonzero(open_pairs)
+            if count == 0:
+                return None
+            if count * _FEW < total.size:
+                return _finish(left, right, (rows, columns), total, open_pairs, j)
+        np.subtract(a[rows, None], b[None, columns], out=part)
+        np.abs(part, out=part)
+        if left.capped[j] or right.capped[j]:
+            np.minimum(part, np.float32(1.0), out=part)
+        np.add(total, part, out=total)
+    return total
+
+
+def _differing(left: _Packed, right: _Packed, rows: slice, columns: slice) -> np.ndarray:
+    """Category columns in which the pairs of a block differ, as float32."""
     shape = (rows.stop - rows.start, columns.stop - columns.start)
     counter = np.uint8 if len(left.categories) < 2**8 else np.uint32
     differing = np.zeros(shape, dtype=counter)
@@ -123,14 +186,29 @@ def _block(left: _Packed, right: _Packed, rows: slice, columns: slice) -> np.nda
     for a, b in zip(left.categories, right.categories, strict=True):
         np.not_equal(a[rows, None], b[None, columns], out=unequal)
         np.add(differing, unequal, out=differing)
-    total = differing.astype(np.float32)
-    part = np.empty(shape, dtype=np.float32)
-    for j, (a, b) in enumerate(zip(left.numbers, right.numbers, strict=True)):
-        np.subtract(a[rows, None], b[None, columns], out=part)
-        np.abs(part, out=part)
+    return differing.astype(np.float32)
+
+
+def _finish(
+    left: _Packed,
+    right: _Packed,
+    block: tuple[slice, slice],
+    total: np.ndarray,
+    open_pairs: np.ndarray,
+    first: int,
+) -> np.ndarray:
+    """Add the number columns from `first` on for the open pairs; all others become infinite."""
+    places = np.flatnonzero(open_pairs)
+    queries, references = np.divmod(places, total.shape[1])
+    sums = total.ravel()[places]
+    for j in range(first, len(left.numbers)):
+        a, b = left.numbers[j][block[0]], right.numbers[j][block[1]]
+        part = np.abs(a[queries] - b[references])
         if left.capped[j] or right.capped[j]:
             np.minimum(part, np.float32(1.0), out=part)
-        np.add(total, part, out=total)
+        sums += part
+    total.fill(np.inf)
+    total.ravel()[places] = sums
     return total
 
 

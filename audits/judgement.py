@@ -1,7 +1,9 @@
 """From evidence to verdicts: one place decides what counts as a leak.
 
-All tests of one audit share its false-alarm rate: their p-values are corrected together (Holm).
-"Nothing found" is said only by a test that would have noticed.
+All tests of one audit share its false-alarm rate. Tests that look at the same rows form a group,
+within which their p-values are corrected already (max-T or Holm); the groups split the rate evenly
+(Bonferroni), whatever their dependence. "Nothing found" is said only by a test that would have
+noticed.
 """
 
 from __future__ import annotations
@@ -10,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from audits.errors import AuditInputError
 from audits.result import Family, Finding, Verdict
-from audits.statistics import Estimate, holm
+from audits.statistics import Estimate
 
 MIN_ROWS = 50
 # A test that would miss half of all rows being copied has nothing to say about safety.
@@ -25,12 +28,12 @@ class Settings:
     Attributes:
         seed: of the audit.
         confidence: of every interval.
-        tests: how many tests share the false-alarm rate 1 - confidence.
+        groups: how many groups of tests share the false-alarm rate 1 - confidence.
     """
 
     seed: int
     confidence: float
-    tests: int
+    groups: int
 
     @property
     def alpha(self) -> float:
@@ -39,8 +42,8 @@ class Settings:
 
     @property
     def alpha_each(self) -> float:
-        """What a single test may count on when all others stay silent (Holm's first step)."""
-        return self.alpha / max(1, self.tests)
+        """False-alarm rate of each group of tests."""
+        return self.alpha / max(1, self.groups)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +51,8 @@ class Evidence:
     """A finding before judgement; the fields named as in `Finding` go there unchanged.
 
     Attributes:
-        p_value: one-sided; None for what is only measured.
+        group: tests of the same group are corrected together; "" for a group of its own.
+        p_value: one-sided and corrected within its group; None for what is only measured.
         found: what to say if the test alarms.
         nothing: what to say if it stays silent and would have noticed.
         blind: why its silence means nothing, or "".
@@ -59,6 +63,8 @@ class Evidence:
     family: Family
     figures: Mapping[str, Estimate]
     blind_spot: str
+    knowledge: str = ""
+    group: str = ""
     p_value: float | None = None
     found: str = ""
     nothing: str = ""
@@ -68,17 +74,22 @@ class Evidence:
     curves: Mapping[str, list[Any]] = field(default_factory=dict)
 
 
-def judge(evidence: Sequence[Evidence], *, alpha: float) -> tuple[Finding, ...]:
+def judge(evidence: Sequence[Evidence], *, settings: Settings) -> tuple[Finding, ...]:
     """Findings with verdicts; any false "leak" among them has probability at most alpha.
 
-    Holds for true nulls whose p-values are valid, whatever their dependence.
+    Holds for true nulls whose p-values are valid within their groups, whatever the dependence
+    between groups.
+
+    Raises:
+        AuditInputError: there are more groups of tests than the settings had been told.
     """
-    tested = [item.p_value for item in evidence if item.p_value is not None]
-    adjusted = iter(holm(tested))
-    return tuple(
-        _finding(item, next(adjusted) if item.p_value is not None else None, alpha)
-        for item in evidence
-    )
+    groups = {item.group or item.name for item in evidence if item.p_value is not None}
+    if len(groups) > settings.groups:
+        raise AuditInputError(
+            f"{len(groups)} groups of tests share a rate split into {settings.groups}; count "
+            f"{', '.join(sorted(groups))}"
+        )
+    return tuple(_finding(item, settings) for item in evidence)
 
 
 def too_few(rows: Mapping[str, int]) -> str:
@@ -92,8 +103,9 @@ def too_few(rows: Mapping[str, int]) -> str:
     return ""
 
 
-def _finding(item: Evidence, adjusted: float | None, alpha: float) -> Finding:
-    verdict, reason = _verdict(item, adjusted, alpha)
+def _finding(item: Evidence, settings: Settings) -> Finding:
+    adjusted = None if item.p_value is None else min(1.0, item.p_value * settings.groups)
+    verdict, reason = _verdict(item, adjusted, settings.alpha)
     return Finding(
         name=item.name,
         family=item.family,
@@ -101,6 +113,8 @@ def _finding(item: Evidence, adjusted: float | None, alpha: float) -> Finding:
         verdict=verdict,
         reason=reason,
         blind_spot=item.blind_spot,
+        group="" if adjusted is None else item.group or item.name,
+        knowledge=item.knowledge,
         rows_used=item.rows_used,
         p_value=item.p_value,
         p_adjusted=adjusted,

@@ -1,117 +1,189 @@
-"""Run one attack in three arms: on members, on non-members, and on planted copies.
+"""Run one membership attack: on both arms, on planted copies, and where nothing can leak.
 
 Positive control: training rows are planted in half of the synthetic table, and the same attack
 must tell them from the holdout. Negative control: half of the holdout plays the synthetic table,
-and the attack must not tell the training rows from the other half.
+and the attack must not tell the training rows from the other half. A black-box attack gets, in
+place of the generator, one that resamples its rows and one that ignores them.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from audits.arms import Arms
 from audits.errors import AttackError
-from audits.judgement import LARGEST_BLIND_SHARE, Evidence, Settings, too_few
-from audits.records import Encoded, Records, concatenate
-from audits.registry import Attack
-from audits.sampling import bounded, generator, sizes
-from audits.statistics import (
-    Estimate,
-    advantage,
-    auroc,
-    auroc_null_error,
-    auroc_p_value,
-    detectable_share,
-    exact,
-    roc,
-    tpr_at_fpr,
-)
+from audits.judgement import Settings
+from audits.records import Records, concatenate
+from audits.refit import Refit, blind, leaky
+from audits.registry import MembershipAttack, holds
+from audits.sampling import generator, subsample
+from audits.statistics import Estimate, auroc, auroc_p_value
 
 # Two-sided level of the negative control; low, as it runs in every audit.
 _CLEAN_LEVEL = 0.001
-_CURVE_POINTS = 200
-_DEFAULT_BLIND_SPOT = "It sees only what this one attack looks for; silence is no proof of privacy."
+# Rows in each arm of a control: enough to see what the attack can do, few enough to cost little.
+_CONTROL_ROWS = 2_500
 
 
-def evaluate(attack: Attack, tables: Encoded, *, settings: Settings) -> Evidence:
-    """Scores of both arms, their statistics and both controls, as evidence.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scored:
+    """What one attack said.
 
-    Null: training and holdout rows are exchangeable given the synthetic table.
+    Attributes:
+        attack: that was run.
+        scores: (n,) one for each target; NaN where it was not asked.
+        control: AUROC on planted copies.
+        void: why its figures cannot be believed, or "".
     """
-    rng = generator(settings.seed, attack.NAME)
-    used = bounded(tables, rng=rng)
-    confidence = settings.confidence
-    members, outside = _arms(attack, used.train, used.holdout, synthetic=used.synthetic)
-    control = _planted(attack, used, rng=rng, confidence=confidence)
-    share = detectable_share(
-        control.lower,
-        no_leak=0.5,
-        standard_error=auroc_null_error(members.size, outside.size),
-        alpha=settings.alpha_each,
-    )
-    area = auroc(members, outside, confidence=confidence)
-    fpr, tpr = _thin(*roc(members, outside))
-    return Evidence(
-        name=attack.NAME,
-        family="membership",
-        figures={
-            "auroc": area,
-            "tpr_at_fpr_0.01": tpr_at_fpr(members, outside, fpr=0.01, confidence=confidence),
-            "tpr_at_fpr_0.001": tpr_at_fpr(members, outside, fpr=0.001, confidence=confidence),
-            "advantage": advantage(members, outside, confidence=confidence),
-            "control_auroc": control,
-            "detectable_copied_share": exact(min(1.0, share), confidence=confidence),
-        },
-        blind_spot=getattr(attack, "BLIND_SPOT", _DEFAULT_BLIND_SPOT),
-        p_value=auroc_p_value(members, outside),
-        found=(
-            f"The attack tells training rows from rows never seen: AUROC {area.value:.3f} "
-            f"[{area.lower:.3f}, {area.upper:.3f}], where guessing gives 0.5."
-        ),
-        nothing=(
-            f"The attack does no better than guessing; had at least {100 * share:.1f} % of the "
-            f"training rows been copied, it would have noticed in 95 % of audits."
-        ),
-        blind=_blind(share, control),
-        void=too_few(sizes(used)) or _unclean(attack, used, rng=rng),
-        rows_used=sizes(used),
-        curves={"roc_fpr": fpr.tolist(), "roc_tpr": tpr.tolist()},
+
+    attack: MembershipAttack
+    scores: np.ndarray
+    control: Estimate
+    void: str = ""
+
+    @property
+    def asked(self) -> np.ndarray:
+        """(n,) bool: targets that have a score."""
+        return np.asarray(~np.isnan(self.scores))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _View:
+    """What the attacker holds in one call."""
+
+    synthetic: Records
+    reference: Records | None
+    refit: Refit | None
+    rng: np.random.Generator
+
+
+def run(
+    attack: MembershipAttack,
+    arms: Arms,
+    *,
+    settings: Settings,
+    refit: Refit | None = None,
+    asked: np.ndarray | None = None,
+) -> Scored:
+    """Scores of the targets and the outcome of both controls.
+
+    Args:
+        attack: to run; what it holds is read off its signature.
+        arms: targets, references and the synthetic table.
+        settings: of the audit.
+        refit: the generator as a black box, for attacks that want it.
+        asked: mask of the targets to ask about; all by default.
+
+    Raises:
+        AttackError: scores of a wrong shape or not finite, or a generator that failed.
+    """
+    mask = np.ones(len(arms.targets), dtype=bool) if asked is None else asked
+    scores = np.full(len(arms.targets), np.nan)
+    for number, reference in enumerate(arms.references):
+        rows = np.flatnonzero(mask & (arms.folds == number))
+        if rows.size:
+            view = _view(attack, arms.synthetic, reference, refit, settings, f"fold {number}")
+            scores[rows] = _ask(attack, arms.targets.take(rows), view)
+    black_box = "refit" in holds(attack)
+    sides = _sides(arms, mask)
+    return Scored(
+        attack=attack,
+        scores=scores,
+        control=_planted(attack, arms, sides, settings=settings, black_box=black_box),
+        void=_unclean(attack, arms, sides, settings=settings, black_box=black_box),
     )
 
 
-def _arms(
-    attack: Attack, members: Records, outside: Records, *, synthetic: Records
-) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of both arms from one call, so that an attack cannot treat them differently."""
-    targets = concatenate([members, outside])
-    scores = np.asarray(attack.score(targets, synthetic=synthetic), dtype=np.float64)
+def _view(
+    attack: MembershipAttack,
+    synthetic: Records,
+    reference: Records | None,
+    refit: Refit | None,
+    settings: Settings,
+    what: str,
+) -> _View:
+    rng = generator(settings.seed, f"{attack.NAME} {what}")
+    return _View(synthetic=synthetic, reference=reference, refit=refit, rng=rng)
+
+
+def _ask(attack: MembershipAttack, targets: Records, view: _View) -> np.ndarray:
+    """Scores of all targets from one call, so that an attack cannot treat the arms differently."""
+    given = {name: getattr(view, name) for name in sorted(holds(attack))}
+    scores = np.asarray(attack.score(targets, synthetic=view.synthetic, **given), dtype=np.float64)
     if scores.shape != (len(targets),) or not np.isfinite(scores).all():
         raise AttackError(
             f"attack {attack.NAME!r} gave scores of shape {scores.shape} for {len(targets)} "
             f"targets; it must give one finite score each"
         )
-    return scores[: len(members)], scores[len(members) :]
+    return scores
+
+
+def _sides(arms: Arms, mask: np.ndarray) -> tuple[Records, Records]:
+    """Members and non-members of the first fold that the attack is asked about."""
+    inside = mask & (arms.folds == 0)
+    return (
+        arms.targets.take(np.flatnonzero(inside & arms.members)),
+        arms.targets.take(np.flatnonzero(inside & ~arms.members)),
+    )
 
 
 def _planted(
-    attack: Attack, tables: Encoded, *, rng: np.random.Generator, confidence: float
+    attack: MembershipAttack,
+    arms: Arms,
+    sides: tuple[Records, Records],
+    *,
+    settings: Settings,
+    black_box: bool,
 ) -> Estimate:
     """AUROC of training rows planted in the synthetic table against the holdout."""
-    count = min(len(tables.train), max(1, len(tables.synthetic) // 2))
-    planted = tables.train.take(np.sort(rng.permutation(len(tables.train))[:count]))
-    room = max(0, len(tables.synthetic) - count)
-    rest = tables.synthetic.take(np.sort(rng.permutation(len(tables.synthetic))[:room]))
-    leaky = concatenate([planted, rest])
-    members, outside = _arms(attack, planted, tables.holdout, synthetic=leaky)
-    return auroc(members, outside, confidence=confidence)
+    rng = generator(settings.seed, f"{attack.NAME} planted")
+    planted, synthetic = _plant(sides[0], arms.synthetic, rng=rng)
+    refit = None
+    if black_box:
+        planted, refit = sides[0], leaky
+        synthetic = leaky(sides[0], rng=rng)
+    members = subsample(planted, _CONTROL_ROWS, rng=rng)
+    outside = subsample(sides[1], _CONTROL_ROWS, rng=rng)
+    view = _View(synthetic=synthetic, reference=arms.references[0], refit=refit, rng=rng)
+    scores = _ask(attack, concatenate([members, outside]), view)
+    return auroc(scores[: len(members)], scores[len(members) :], confidence=settings.confidence)
 
 
-def _unclean(attack: Attack, tables: Encoded, *, rng: np.random.Generator) -> str:
+def _plant(
+    train: Records, synthetic: Records, *, rng: np.random.Generator
+) -> tuple[Records, Records]:
+    """Training rows, and a synthetic table that has them in one half."""
+    count = min(len(train), max(1, len(synthetic) // 2))
+    planted = train.take(np.sort(rng.permutation(len(train))[:count]))
+    room = max(0, len(synthetic) - count)
+    rest = synthetic.take(np.sort(rng.permutation(len(synthetic))[:room]))
+    return planted, concatenate([planted, rest])
+
+
+def _unclean(
+    attack: MembershipAttack,
+    arms: Arms,
+    sides: tuple[Records, Records],
+    *,
+    settings: Settings,
+    black_box: bool,
+) -> str:
     """Why the attack's figures cannot be believed: it alarms where nothing can leak; or ""."""
-    mixed = rng.permutation(len(tables.holdout))
+    rng = generator(settings.seed, f"{attack.NAME} clean")
+    mixed = rng.permutation(len(sides[1]))
     half = len(mixed) // 2
-    clean, outside = (tables.holdout.take(np.sort(part)) for part in (mixed[:half], mixed[half:]))
-    members, others = _arms(attack, tables.train, outside, synthetic=clean)
-    smaller = min(auroc_p_value(members, others), auroc_p_value(others, members))
+    clean, outside = (sides[1].take(np.sort(part)) for part in (mixed[:half], mixed[half:]))
+    refit = blind(clean) if black_box and len(clean) else None
+    if not len(clean):
+        return "The holdout is too small for a negative control."
+    members = subsample(sides[0], _CONTROL_ROWS, rng=rng)
+    outside = subsample(outside, _CONTROL_ROWS, rng=rng)
+    view = _View(synthetic=clean, reference=arms.references[0], refit=refit, rng=rng)
+    scores = _ask(attack, concatenate([members, outside]), view)
+    inside, others = scores[: len(members)], scores[len(members) :]
+    smaller = min(auroc_p_value(inside, others), auroc_p_value(others, inside))
     if 2.0 * smaller >= _CLEAN_LEVEL:
         return ""
     return (
@@ -119,26 +191,3 @@ def _unclean(attack: Attack, tables: Encoded, *, rng: np.random.Generator) -> st
         f"synthetic table, the attack still tells train from holdout. They are not draws from one "
         f"source, or they overlap; split one table at random and audit again."
     )
-
-
-def _blind(share: float, control: Estimate) -> str:
-    if share <= LARGEST_BLIND_SHARE:
-        return ""
-    return (
-        f"The instrument is blind here: training rows planted in the synthetic table on purpose "
-        f"are hardly told from fresh ones (AUROC {control.value:.3f}), so silence means nothing. "
-        f"Too few rows, or rows repeat so much that a copy looks like a fresh draw."
-    )
-
-
-def _thin(fpr: np.ndarray, tpr: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """At most about 200 points of the curve, dense where false positives are few."""
-    if fpr.size <= _CURVE_POINTS:
-        return fpr, tpr
-    lowest = max(float(fpr[fpr > 0].min(initial=1.0)), 1e-9)
-    grid = np.unique(
-        np.concatenate([np.geomspace(lowest, 1.0, _CURVE_POINTS // 2), np.linspace(0, 1, 100)])
-    )
-    kept = np.unique(np.searchsorted(fpr, grid, side="right") - 1)
-    kept = np.unique(np.concatenate([[0], kept, [fpr.size - 1]]))
-    return fpr[kept], tpr[kept]

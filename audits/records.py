@@ -1,22 +1,22 @@
 """Tables as arrays: the one form in which attacks and checks see rows.
 
-`encode` takes three data frames and gives three `Records` that share one `Layout`, so that equal
+`encode` takes the data frames and gives one `Records` each, on one shared `Layout`, so that equal
 values have equal codes and distances between tables are in the same unit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from audits.columns import KINDS, encode_category, encode_number, guess_kind
+from audits.columns import KINDS, encode_category, encode_known, encode_number, guess_kind
 from audits.errors import AuditInputError
 
-ROLES = ("train", "holdout", "synthetic")
+ROLES = ("train", "holdout", "synthetic", "reference")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +50,29 @@ class Layout:
         pairs = zip(self.names, self.kinds, strict=True)
         return tuple(name for name, kind in pairs if kind == "category")
 
+    def select(self, names: Sequence[str]) -> tuple[Layout, list[int], list[int]]:
+        """The layout of these columns, and their places among the numbers and the categories.
+
+        Raises:
+            AuditInputError: a name that the layout lacks, or none.
+        """
+        unknown = [name for name in names if name not in self.names]
+        if unknown or not names:
+            raise AuditInputError(
+                f"columns {list(names)} asked for; give one or more of {list(self.names)}"
+            )
+        kept = [name in names for name in self.names]
+        numbers = [i for i, name in enumerate(self.number_names) if name in names]
+        categories = [i for i, name in enumerate(self.category_names) if name in names]
+        layout = Layout(
+            names=tuple(name for name, keep in zip(self.names, kept, strict=True) if keep),
+            kinds=tuple(kind for kind, keep in zip(self.kinds, kept, strict=True) if keep),
+            lower=tuple(self.lower[i] for i in numbers),
+            span=tuple(self.span[i] for i in numbers),
+            levels=tuple(self.levels[i] for i in categories),
+        )
+        return layout, numbers, categories
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Records:
@@ -59,11 +82,13 @@ class Records:
         layout: what the rows share with the rows of the other tables.
         numbers: (n, p) float64; NaN means missing.
         categories: (n, q) int32 codes into `layout.levels`; -1 means missing.
+        rows: (n,) int64 row numbers, from 0, in the table as it was given.
     """
 
     layout: Layout
     numbers: np.ndarray
     categories: np.ndarray
+    rows: np.ndarray
 
     def __len__(self) -> int:
         return int(self.numbers.shape[0])
@@ -100,21 +125,58 @@ class Records:
 
     def take(self, rows: np.ndarray) -> Records:
         """The rows of these numbers (or this mask), in that order."""
-        return replace(self, numbers=self.numbers[rows], categories=self.categories[rows])
+        return replace(
+            self,
+            numbers=self.numbers[rows],
+            categories=self.categories[rows],
+            rows=self.rows[rows],
+        )
+
+    def select(self, names: Sequence[str]) -> Records:
+        """The same rows with these columns alone, in the layout's order.
+
+        Raises:
+            AuditInputError: a name that the layout lacks, or none.
+        """
+        layout, numbers, categories = self.layout.select(names)
+        return replace(
+            self,
+            layout=layout,
+            numbers=np.ascontiguousarray(self.numbers[:, numbers]),
+            categories=np.ascontiguousarray(self.categories[:, categories]),
+        )
 
     def ordered(self) -> Records:
         """The same rows in an order that does not depend on how they were stored."""
+        # Rows that are equal in every column may come in any order: they are interchangeable.
         keys = [*self.numbers.T[::-1], *self.categories.T[::-1]]
         return self.take(np.lexsort(keys))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Encoded:
-    """The three tables of an audit, on one layout."""
+    """The tables of an audit, on one layout.
+
+    Attributes:
+        train: rows the generator was trained on.
+        holdout: rows of the same source that it never saw.
+        synthetic: rows it made.
+        reference: further rows of the same source, in neither of the first two; or None.
+    """
 
     train: Records
     holdout: Records
     synthetic: Records
+    reference: Records | None = None
+
+    def items(self) -> list[tuple[str, Records]]:
+        """(name, rows) of the tables that there are."""
+        pairs = [(role, getattr(self, role)) for role in ROLES]
+        return [(role, records) for role, records in pairs if records is not None]
+
+    def map(self, change: Callable[[Records], Records]) -> Encoded:
+        """The same change made to every table that there is."""
+        return Encoded(**{role: change(records) for role, records in self.items()})
 
 
 def concatenate(parts: Sequence[Records]) -> Records:
@@ -123,6 +185,7 @@ def concatenate(parts: Sequence[Records]) -> Records:
         parts[0],
         numbers=np.concatenate([part.numbers for part in parts]),
         categories=np.concatenate([part.categories for part in parts]),
+        rows=np.concatenate([part.rows for part in parts]),
     )
 
 
@@ -146,16 +209,18 @@ def encode(
     train: pd.DataFrame,
     holdout: pd.DataFrame,
     synthetic: pd.DataFrame,
+    reference: pd.DataFrame | None = None,
     *,
     kinds: Mapping[str, str] | None = None,
     ignore: Sequence[str] = (),
 ) -> Encoded:
-    """Turn three tables with the same columns into records on one layout.
+    """Turn tables with the same columns into records on one layout.
 
     Args:
         train: rows the generator was trained on.
         holdout: rows of the same source that it never saw.
         synthetic: rows it made.
+        reference: further rows of the same source, in neither of the first two; may be left out.
         kinds: "number", "category" or "datetime" for some or all columns; the others are guessed
             from train and holdout together.
         ignore: columns to leave out, such as identifiers.
@@ -166,7 +231,8 @@ def encode(
     """
     tables = {
         role: table.set_axis([str(name) for name in table.columns], axis=1)
-        for role, table in zip(ROLES, (train, holdout, synthetic), strict=True)
+        for role, table in zip(ROLES, (train, holdout, synthetic, reference), strict=True)
+        if table is not None
     }
     names = _common_columns(tables, ignore)
     declared = _declared_kinds(names, kinds or {}, ignore)
@@ -198,31 +264,43 @@ def encode(
                 layout=layout,
                 numbers=_stack([c[role] for c in numbers], len(table), np.dtype(np.float64)),
                 categories=_stack([c[role] for c in categories], len(table), np.dtype(np.int32)),
+                rows=np.arange(len(table), dtype=np.int64),
             )
             for role, table in tables.items()
         }
     )
 
 
+def encode_onto(layout: Layout, table: pd.DataFrame, *, role: str) -> Records:
+    """Rows of one more table on a layout that other tables fixed.
+
+    A label that the layout does not know gets the code `len(levels)`: unlike every known one, and
+    like any other unknown one.
+
+    Raises:
+        AuditInputError: columns differ or repeat, no rows, or a value that does not fit its kind.
+    """
+    named = table.set_axis([str(name) for name in table.columns], axis=1)
+    _check_columns(role, named, list(layout.names))
+    numbers, categories = [], []
+    levels = iter(layout.levels)
+    for name, kind in zip(layout.names, layout.kinds, strict=True):
+        if kind == "category":
+            categories.append(encode_known(named[name], next(levels)))
+        else:
+            numbers.append(encode_number({role: named[name]}, name=name, kind=kind)[role])
+    return Records(
+        layout=layout,
+        numbers=_stack(numbers, len(table), np.dtype(np.float64)),
+        categories=_stack(categories, len(table), np.dtype(np.int32)),
+        rows=np.arange(len(table), dtype=np.int64),
+    )
+
+
 def _common_columns(tables: Mapping[str, pd.DataFrame], ignore: Sequence[str]) -> list[str]:
     wanted = list(tables["train"].columns)
     for role, table in tables.items():
-        found = list(table.columns)
-        repeated = sorted({name for name in found if found.count(name) > 1})
-        if repeated:
-            raise AuditInputError(
-                f"table {role!r}: column {repeated[0]!r} appears more than once; rename one of them"
-            )
-        missing = [name for name in wanted if name not in found]
-        extra = [name for name in found if name not in wanted]
-        if missing or extra:
-            what = f"lacks column {missing[0]!r}" if missing else f"has column {extra[0]!r}"
-            raise AuditInputError(
-                f"table {role!r} {what}, unlike table 'train'; give three tables with the same "
-                f"columns"
-            )
-        if len(table) == 0:
-            raise AuditInputError(f"table {role!r} has no rows; an audit needs rows in all three")
+        _check_columns(role, table, wanted)
     unknown = [name for name in ignore if name not in wanted]
     if unknown:
         raise AuditInputError(
@@ -232,6 +310,24 @@ def _common_columns(tables: Mapping[str, pd.DataFrame], ignore: Sequence[str]) -
     if not kept:
         raise AuditInputError("no column is left to compare; ignore fewer columns")
     return kept
+
+
+def _check_columns(role: str, table: pd.DataFrame, wanted: Sequence[str]) -> None:
+    found = list(table.columns)
+    repeated = sorted({name for name in found if found.count(name) > 1})
+    if repeated:
+        raise AuditInputError(
+            f"table {role!r}: column {repeated[0]!r} appears more than once; rename one of them"
+        )
+    missing = [name for name in wanted if name not in found]
+    extra = [name for name in found if name not in wanted]
+    if missing or extra:
+        what = f"lacks column {missing[0]!r}" if missing else f"has column {extra[0]!r}"
+        raise AuditInputError(
+            f"table {role!r} {what}, unlike table 'train'; give tables with the same columns"
+        )
+    if len(table) == 0:
+        raise AuditInputError(f"table {role!r} has no rows; an audit needs rows in every table")
 
 
 def _declared_kinds(

@@ -11,9 +11,38 @@ from typing import Any, Literal, get_args
 from audits.errors import AuditInputError
 from audits.statistics import Estimate
 
-FORMAT = "audits.result/1"
-Family = Literal["membership", "nearest_neighbours", "copies", "diversity", "fidelity"]
+FORMAT = "audits.result/2"
+Family = Literal[
+    "membership", "disclosure", "nearest_neighbours", "copies", "diversity", "fidelity"
+]
 Verdict = Literal["leak", "none", "inconclusive", "measured"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """The privacy that was claimed for the generator, which the attacks are held against.
+
+    Attributes:
+        epsilon: for adding or removing one row; above 0.
+        delta: in [0, 1).
+
+    Raises:
+        AuditInputError: a value out of range.
+    """
+
+    epsilon: float
+    delta: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.epsilon) and self.epsilon > 0.0):
+            raise AuditInputError(f"claimed epsilon is {self.epsilon}; give a number above 0")
+        if not 0.0 <= self.delta < 1.0:
+            raise AuditInputError(f"claimed delta is {self.delta}; give a number from 0 to below 1")
+
+    def replacing(self) -> tuple[float, float]:
+        """Epsilon and delta for replacing one row by another: one removal, then one addition."""
+        # Dwork and Roth 2014, group privacy for two changes.
+        return 2.0 * self.epsilon, self.delta * (1.0 + math.exp(min(self.epsilon, 700.0)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +57,11 @@ class Finding:
             verdict of its own.
         reason: the verdict in plain words.
         blind_spot: what this check cannot see, in plain words.
+        group: findings of one group were tested together; "" for what has no test.
+        knowledge: what the attacker holds, in plain words; "" for what is no attack.
         rows_used: rows of each table that took part, where a seeded subsample bounded the time.
-        p_value: one-sided, before correction for the number of tests; None without a test.
-        p_adjusted: after Holm's correction over all tests of the audit.
+        p_value: one-sided, corrected within its group of tests only; None without a test.
+        p_adjusted: after correction over all tests of the audit.
         curves: lists for plots. They describe real rows: for internal reports only.
     """
 
@@ -40,6 +71,8 @@ class Finding:
     verdict: Verdict
     reason: str
     blind_spot: str
+    group: str = ""
+    knowledge: str = ""
     rows_used: Mapping[str, int] = field(default_factory=dict)
     p_value: float | None = None
     p_adjusted: float | None = None
@@ -53,8 +86,11 @@ class AuditResult:
     Attributes:
         seed: of the audit's own subsamples; never of a generator's noise.
         confidence: of every interval; 1 - confidence is the false-alarm rate of the whole audit.
-        sizes: rows of "train", "holdout", "synthetic" as given.
+        sizes: rows of "train", "holdout", "synthetic" (and "reference") as given.
         findings: in the order they were made.
+        claim: what the attacks were held against, or None.
+        notes: what a reader must know of the tables, in plain sentences.
+        options: how the audit was asked for, as far as it bears on figures: what a re-run needs.
         versions: of Python and the numerical libraries.
         seconds: wall time by finding.
     """
@@ -64,16 +100,27 @@ class AuditResult:
     sizes: Mapping[str, int]
     findings: tuple[Finding, ...]
     versions: Mapping[str, str]
+    claim: Claim | None = None
+    notes: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     format: str = FORMAT
 
     @property
     def verdict(self) -> Verdict:
-        """ "leak" if any finding is one; else "inconclusive" if any is; else "none"."""
-        found = {finding.verdict for finding in self.findings}
-        if "leak" in found:
+        """ "leak" if any finding is one; "none" if every group has a test that would have noticed.
+
+        A test that is blind here is inconclusive by itself; beside another of its group that is
+        not, it takes nothing away. Without any test the verdict is "inconclusive".
+        """
+        by_group: dict[str, set[Verdict]] = {}
+        for finding in self.findings:
+            if finding.verdict != "measured":
+                by_group.setdefault(finding.group or finding.name, set()).add(finding.verdict)
+        if any("leak" in found for found in by_group.values()):
             return "leak"
-        return "inconclusive" if "inconclusive" in found or "none" not in found else "none"
+        sure = bool(by_group) and all("none" in found for found in by_group.values())
+        return "none" if sure else "inconclusive"
 
     def finding(self, name: str) -> Finding:
         """The finding of this name.
@@ -134,7 +181,13 @@ class AuditResult:
         stated = data.pop("verdict", None)
         try:
             findings = tuple(_finding(item) for item in data.pop("findings"))
-            result = cls(findings=findings, **data)
+            claim = data.pop("claim")
+            result = cls(
+                findings=findings,
+                claim=None if claim is None else Claim(**claim),
+                notes=tuple(data.pop("notes")),
+                **data,
+            )
         except (TypeError, KeyError, AttributeError) as fault:
             raise AuditInputError(
                 f"audit result has a missing or unknown field: {fault}; audit the tables again"

@@ -19,11 +19,7 @@ def generator(seed: int, name: str) -> np.random.Generator:
 
 def bounded(tables: Encoded, *, rng: np.random.Generator) -> Encoded:
     """The tables, each cut to at most `MAX_ROWS` rows drawn without replacement."""
-    return Encoded(
-        train=subsample(tables.train, MAX_ROWS, rng=rng),
-        holdout=subsample(tables.holdout, MAX_ROWS, rng=rng),
-        synthetic=subsample(tables.synthetic, MAX_ROWS, rng=rng),
-    )
+    return tables.map(lambda records: subsample(records, MAX_ROWS, rng=rng))
 
 
 def subsample(records: Records, size: int, *, rng: np.random.Generator) -> Records:
@@ -48,8 +44,4 @@ def equal_groups(rows: int, size: int, *, rng: np.random.Generator) -> list[np.n
 
 def sizes(tables: Encoded) -> dict[str, int]:
     """Rows of each table by its name."""
-    return {
-        "train": len(tables.train),
-        "holdout": len(tables.holdout),
-        "synthetic": len(tables.synthetic),
-    }
+    return {role: len(records) for role, records in tables.items()}

@@ -259,7 +259,20 @@ def audit(
     holdout: Annotated[Path, typer.Option(help="Rows of the same source that it never saw.")],
     synthetic: Annotated[Path, typer.Option(help="Rows that it made.")],
     out: Out,
+    reference: Annotated[
+        Path | None, typer.Option(help="Further real rows, in neither of the first two.")
+    ] = None,
     schema_file: SchemaFile = None,
+    attack: Annotated[
+        list[str] | None, typer.Option(help="Run this attack only; may be repeated.")
+    ] = None,
+    epsilon: Annotated[
+        float | None, typer.Option(help="Claimed epsilon, which the attacks are held against.")
+    ] = None,
+    delta: Annotated[float, typer.Option(help="Claimed delta, with --epsilon.")] = 1e-5,
+    remove_overlap: Annotated[
+        bool, typer.Option("--remove-overlap", help="Leave out rows in both real tables.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of the audit's own subsamples.")] = 0,
     as_json: AsJson = False,
 ) -> int:
@@ -269,17 +282,26 @@ def audit(
     """
     from audits.report import write_html
     from dpsynth.drafting import draft_schema
-    from dpsynth.release.evidence import audit_tables
+    from dpsynth.release.evidence import AuditOptions, audit_tables
     from dpsynth.table import Table
     from dpsynth.writing import atomic_directory
 
     must_be_new(out)
     tables = (Table.read(train), Table.read(holdout), Table.read(synthetic))
+    further = None if reference is None else Table.read(reference)
     declared = declared_schema(schema_file) or draft_schema(tables[0])
-    for table in tables:
+    for table in (*tables, *([] if further is None else [further])):
         declared.check(table.names, table.source)
+    options = AuditOptions(
+        seed=seed,
+        attacks=attack or None,
+        claim=None if epsilon is None else (epsilon, delta),
+        remove_overlap=remove_overlap,
+    )
     with bars() as progress:
-        result = audit_tables(tables, schema=declared, seed=seed, progress=progress)
+        result = audit_tables(
+            tables, schema=declared, reference=further, options=options, progress=progress
+        )
     with atomic_directory(out) as folder:
         (folder / "audit.json").write_text(result.to_json_text(), encoding="utf-8")
         write_html(result, folder / "report.html")

@@ -12,7 +12,7 @@ from dpsynth.fitted import FittedModel, check_rows
 from dpsynth.privacy.noise import NoiseSource
 from dpsynth.release.bundle import BundleContents, write_bundle
 from dpsynth.release.canonical import read_text
-from dpsynth.release.evidence import audit_frame, audit_tables
+from dpsynth.release.evidence import AuditOptions, audit_frame, audit_tables
 from dpsynth.release.gate import Decision, decide
 from dpsynth.release.policy import default_policy_text, parse_policy
 from dpsynth.synthesizer import Progress, Synthesizer
@@ -99,18 +99,19 @@ def run(
     count = whole if options.rows is None else options.rows
     progress("sampling", 0, 1)
     synthetic = model.sample(count, rng=stream)
+    statement = model.statement()
     audit = audit_tables(
         (parts.train, parts.holdout, Table.from_frame(synthetic)),
         schema=model.schema(),
-        seed=options.audit_seed,
+        options=AuditOptions(seed=options.audit_seed, claim=(statement.epsilon, statement.delta)),
         progress=progress,
     )
-    decision = decide(model.statement(), audit, policy)
+    decision = decide(statement, audit, policy)
     progress("writing", 0, 1)
     contents = BundleContents(
         synthetic=synthetic,
         schema=model.schema(),
-        statement=model.statement(),
+        statement=statement,
         audit=audit,
         decision=decision,
         policy_text=policy_text,

@@ -18,13 +18,13 @@ import pandas as pd
 from audits.binning import cells
 from audits.judgement import Evidence, Settings
 from audits.records import Encoded
+from audits.resampling import group_numbers, interval
 from audits.sampling import generator, sizes, subsample
-from audits.statistics import Estimate, normal_interval, tvd
+from audits.statistics import Estimate, tvd
 
 NAME = "fidelity"
 MAX_PAIRS = 500
 MAX_TRIPLES = 100
-_GROUPS = 20
 _DENSE_CELLS = 50_000
 _BLIND_SPOT = (
     "Numbers count only up to their twentieth of the training table; what happens inside a bin, "
@@ -51,18 +51,17 @@ def run(tables: Encoded, *, settings: Settings) -> Evidence:
         synthetic=subsample(tables.synthetic, size, rng=rng),
     )
     table = cells(cut)
-    groups = rng.permutation(size) % min(_GROUPS, max(2, size))
+    groups = group_numbers(size, rng=rng)
     synthetic = _Sides(real=table.train, other=table.synthetic, groups=groups)
     holdout = _Sides(real=table.train, other=table.holdout, groups=groups)
     figures: dict[str, Estimate] = {}
-    pairs: list[tuple[int, ...]] = []
-    values = np.empty(0)
+    each: dict[str, tuple[list[tuple[int, ...]], np.ndarray]] = {}
     for order, limit in ((1, len(table.names)), (2, MAX_PAIRS), (3, MAX_TRIPLES)):
         chosen = _choose(len(table.names), order, limit, rng=rng)
-        figures[f"tvd{order}"], distances = _mean_tvd(synthetic, chosen, settings.confidence)
-        figures[f"tvd{order}_baseline"], _ = _mean_tvd(holdout, chosen, settings.confidence)
-        if order == 2:
-            pairs, values = chosen, distances
+        for sides, ending in ((synthetic, ""), (holdout, "_baseline")):
+            name = f"tvd{order}{ending}"
+            figures[name], distances = _mean_tvd(sides, chosen, settings.confidence)
+            each[name] = (chosen, distances)
     return Evidence(
         name=NAME,
         family="fidelity",
@@ -72,7 +71,10 @@ def run(tables: Encoded, *, settings: Settings) -> Evidence:
         rows_used=sizes(cut),
         curves={
             "columns": list(table.names),
-            "tvd2_matrix": _matrix(len(table.names), pairs, values),
+            "tvd1": each["tvd1"][1].tolist(),
+            "tvd1_baseline": each["tvd1_baseline"][1].tolist(),
+            "tvd2_matrix": _matrix(len(table.names), *each["tvd2"]),
+            "tvd2_matrix_baseline": _matrix(len(table.names), *each["tvd2_baseline"]),
         },
     )
 
@@ -98,24 +100,15 @@ def _mean_tvd(
 ) -> tuple[Estimate, np.ndarray]:
     """Mean over column sets, and each set's own distance.
 
-    The interval covers the draw of the compared rows, the real ones held fixed: a delete-a-group
-    jackknife (Kott, Journal of Official Statistics 17(4), 2001).
+    The interval covers the draw of the compared rows, the real ones held fixed.
     """
     parts = [_tvds(sides, columns) for columns in chosen]
     values = np.array([value for value, _ in parts])
+    left_out = np.mean([replicates for _, replicates in parts], axis=0)
     if sides.groups.size < 2:
-        # A single row has no spread to measure: nothing is ruled out.
-        everything = Estimate(
-            value=float(values.mean()), lower=0.0, upper=1.0, confidence=confidence
-        )
-        return everything, values
-    replicates = np.mean([left_out for _, left_out in parts], axis=0)
-    count = replicates.size
-    spread = np.square(replicates - replicates.mean()).sum() * (count - 1) / count
-    estimate = normal_interval(
-        float(values.mean()), math.sqrt(float(spread)), confidence=confidence, bounds=(0.0, 1.0)
-    )
-    return estimate, values
+        left_out = left_out[:0]
+    mean = float(values.mean())
+    return interval(mean, left_out, confidence=confidence, bounds=(0.0, 1.0)), values
 
 
 def _tvds(sides: _Sides, columns: tuple[int, ...]) -> tuple[float, np.ndarray]:

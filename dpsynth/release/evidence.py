@@ -1,12 +1,13 @@
 """Three tables read by one schema, and the audits on them: for `run`, `audit` and `replay`."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from audits.errors import AuditInputError
-from audits.result import AuditResult
+from audits.result import AuditResult, Claim
 from dpsynth.errors import InputError
 from dpsynth.schema import Column, Schema
 from dpsynth.table import Table
@@ -23,23 +24,45 @@ CONFIDENCE = 0.95
 Progress = Callable[[str, int, int], None]
 
 
+@dataclass(frozen=True, kw_only=True)
+class AuditOptions:
+    """How an audit is asked for; what bears on its figures is stored with its result.
+
+    Attributes:
+        seed: of the audit's own subsamples; published.
+        confidence: of every interval.
+        attacks: names of the attacks to run; None runs all for which there is what they need.
+        checks: names of the checks to run; None runs all.
+        claim: (epsilon, delta) that the attacks are held against; None for a generator that
+            claims nothing.
+        remove_overlap: leave out rows that stand in both real tables.
+        n_jobs: threads; -1 for all cores. They change no figure.
+    """
+
+    seed: int = 0
+    confidence: float = CONFIDENCE
+    attacks: Sequence[str] | None = None
+    checks: Sequence[str] | None = None
+    claim: tuple[float, float] | None = None
+    remove_overlap: bool = False
+    n_jobs: int = -1
+
+
 def audit_tables(
     tables: tuple[Table, Table, Table],
     *,
     schema: Schema,
-    seed: int,
-    confidence: float = CONFIDENCE,
-    attacks: Sequence[str] | None = None,
+    reference: Table | None = None,
+    options: AuditOptions | None = None,
     progress: Progress = lambda label, done, total: None,
 ) -> AuditResult:
     """Run the audits.
 
     Args:
         tables: training rows, held-out rows, synthetic rows.
-        schema: by which all three are read; identifiers are left out.
-        seed: of the audit's own subsamples.
-        confidence: of every interval.
-        attacks: names of the attacks to run; None runs all that are installed.
+        schema: by which all are read; identifiers are left out.
+        reference: further real rows, in neither of the first two.
+        options: seed, confidence, attacks, claim, overlap, threads.
         progress: told what is being done.
 
     Raises:
@@ -48,20 +71,52 @@ def audit_tables(
     # Imported here: reading a bundle needs no audit, only running one does.
     from audits import suite
 
+    chosen = options or AuditOptions()
     train, holdout, synthetic = (audit_frame(table, schema) for table in tables)
     try:
         return suite.run(
             train,
             holdout,
             synthetic,
+            reference=None if reference is None else audit_frame(reference, schema),
+            claim=None if chosen.claim is None else _claim(chosen.claim),
             kinds={column.name: AUDIT_KINDS[column.kind] for column in schema.modelled},
-            seed=seed,
-            confidence=confidence,
-            attacks=attacks,
+            remove_overlap=chosen.remove_overlap,
+            attacks=chosen.attacks,
+            checks=chosen.checks,
+            seed=chosen.seed,
+            n_jobs=chosen.n_jobs,
+            confidence=chosen.confidence,
             progress=lambda label, done, total: progress(f"audit: {label}", done, total),
         )
     except AuditInputError as error:
         raise InputError(str(error)) from error
+
+
+def options_of(stored: AuditResult) -> AuditOptions:
+    """The options that a stored audit was made with, to make it again.
+
+    Raises:
+        InputError: it was made with more than tables, so that tables alone cannot repeat it.
+    """
+    if stored.options.get("refit") or "reference" in stored.sizes:
+        raise InputError(
+            "the stored audit used a reference table or the generator itself; it can only be "
+            "repeated where those are at hand, with audits.run"
+        )
+    claim = stored.claim
+    return AuditOptions(
+        seed=stored.seed,
+        confidence=stored.confidence,
+        attacks=tuple(stored.options.get("attacks", ())),
+        checks=tuple(stored.options.get("checks", ())),
+        claim=None if claim is None else (claim.epsilon, claim.delta),
+        remove_overlap=bool(stored.options.get("remove_overlap", False)),
+    )
+
+
+def _claim(pair: tuple[float, float]) -> Claim:
+    return Claim(epsilon=pair[0], delta=pair[1])
 
 
 def audit_frame(table: Table, schema: Schema) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from audits.result import AuditResult
 from dpsynth.errors import DPSynthError, InputError, IntegrityError
 from dpsynth.release.canonical import read_json, read_text
 from dpsynth.release.domain import read_domain
-from dpsynth.release.evidence import audit_tables
+from dpsynth.release.evidence import audit_tables, options_of
 from dpsynth.release.manifest import HOLDOUT_FORMAT, NAME, Manifest, read_manifest
 from dpsynth.release.verify import Check
 from dpsynth.table import Table
@@ -50,9 +50,7 @@ def replay(bundle: str | Path, train: object, holdout: object | None = None) -> 
         again = audit_tables(
             (*parts, synthetic),
             schema=schema,
-            seed=stored.seed,
-            confidence=stored.confidence,
-            attacks=[item.name for item in stored.findings if item.family == "membership"],
+            options=options_of(stored),
         )
     except (DPSynthError, AuditError) as error:
         return Check("replay", False, str(error))

@@ -1,151 +1,17 @@
-import itertools
-
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import special
 
 from audits.binning import cells
-from audits.checks import copies, diversity, fidelity, nearest_neighbours
+from audits.checks import fidelity
 from audits.judgement import Settings
 from audits.records import encode
-from audits.sampling import equal_groups
-from audits.statistics import clopper_pearson
 
-SETTINGS = Settings(seed=1, confidence=0.95, tests=3)
-
-
-def numbers(values):
-    return pd.DataFrame({"x": np.asarray(values, dtype=float)})
+SETTINGS = Settings(seed=1, confidence=0.95, groups=3)
 
 
 def value(evidence, name):
     return evidence.figures[name].value
-
-
-# nearest neighbours ------------------------------------------------------------------------------
-
-
-def test_share_closer_by_hand():
-    # 0, 1, 2 and 5 lie nearer train, 20 nearer the holdout; 6 is 4 away from both.
-    tables = encode(numbers([0, 2]), numbers([10, 20]), numbers([0, 1, 2, 20, 6, 5]))
-    got = nearest_neighbours.run(tables, settings=SETTINGS)
-    assert value(got, "share_closer_to_train") == pytest.approx(4.5 / 6)
-    assert value(got, "tie_share") == pytest.approx(1 / 6)
-    assert value(got, "dcr_median_train") == pytest.approx(np.median([0, 1, 0, 18, 4, 3]) / 20)
-    assert value(got, "dcr_median_holdout") == pytest.approx(np.median([10, 9, 8, 0, 4, 5]) / 20)
-    # Nearest over second nearest: 0/2, 1/1, 0/2, 18/20, 4/6, 3/5.
-    assert value(got, "nndr_median_train") == pytest.approx(np.median([0, 1, 0, 0.9, 4 / 6, 0.6]))
-
-
-def test_ratio_of_two_zero_distances_is_one():
-    tables = encode(numbers([1, 1]), numbers([5, 6]), numbers([1, 1]))
-    assert value(nearest_neighbours.run(tables, settings=SETTINGS), "nndr_median_train") == 1.0
-
-
-def test_groups_use_every_row_and_have_one_size():
-    rng = np.random.default_rng(0)
-    for rows, size in [(7, 7), (9, 4), (20, 5), (5, 4)]:
-        groups = equal_groups(rows, size, rng=rng)
-        assert {len(group) for group in groups} == {size}
-        assert set(np.concatenate(groups)) == set(range(rows))
-        assert len(groups) == -(-rows // size)
-        assert all(len(set(group)) == size for group in groups)
-
-
-@pytest.mark.parametrize(("n", "h"), [(400, 100), (100, 400), (300, 200)])
-def test_unequal_sizes_do_not_tilt_the_share(n, h):
-    rng = np.random.default_rng(2)
-    shares = []
-    for _ in range(20):
-        tables = encode(*(pd.DataFrame(rng.normal(size=(rows, 4))) for rows in (n, h, 200)))
-        shares.append(
-            value(nearest_neighbours.run(tables, settings=SETTINGS), "share_closer_to_train")
-        )
-    error = np.std(shares, ddof=1) / np.sqrt(20)
-    assert abs(np.mean(shares) - 0.5) < 4 * error
-
-
-# copies ------------------------------------------------------------------------------------------
-
-
-def test_copies_by_hand():
-    train = pd.DataFrame({"c": list("aabcd")})
-    holdout = pd.DataFrame({"c": list("abefg")})
-    synthetic = pd.DataFrame({"c": list("ccae") + ["new"] * 4})
-    got = copies.run(encode(train, holdout, synthetic), settings=SETTINGS)
-    assert value(got, "exact_share") == 3 / 8
-    assert value(got, "exact_share_holdout") == 2 / 8
-    assert value(got, "excess") == 1 / 8
-    assert value(got, "train_rows_in_holdout") == 3 / 5
-    # Lone rows are c, d in train and e, f, g in the holdout; c and e are hit.
-    # Two hit rows among ten real ones, at least one of them in train: 1 - C(5,2)/C(10,2).
-    assert got.p_value == pytest.approx(1 - 10 / 45)
-    low = (
-        clopper_pearson(3, 8, confidence=0.975).lower
-        - clopper_pearson(2, 8, confidence=0.975).upper
-    )
-    assert got.figures["excess"].lower == pytest.approx(low)
-
-
-def test_unequal_sizes_are_compared_at_the_smaller_one():
-    train = pd.DataFrame({"c": list("aabc")})
-    holdout = pd.DataFrame({"c": list("ab")})
-    synthetic = pd.DataFrame({"c": list("abz")})
-    got = copies.run(encode(train, holdout, synthetic), settings=SETTINGS)
-    subsets = list(itertools.combinations("aabc", 2))
-    a, b = (np.mean([letter in subset for subset in subsets]) for letter in "ab")
-    assert value(got, "exact_share") == pytest.approx(2 / 3)
-    assert value(got, "exact_share_holdout") == pytest.approx(2 / 3)
-    assert value(got, "excess") == pytest.approx((a + b - 2) / 3)
-
-
-def test_presence_in_a_subsample_agrees_with_counting():
-    for total, size in [(6, 2), (6, 5), (5, 5), (300, 200)]:
-        count = np.arange(total + 1)
-        got = copies._present(count, total, size)
-        expected = 1 - special.comb(total - count, size) / special.comb(total, size)
-        np.testing.assert_allclose(got, expected, atol=1e-9)
-        # Rounding may not reach below nothing: a share is computed from these.
-        assert got[0] == 0.0
-        assert got.max() <= 1.0
-
-
-def test_copies_without_any_lone_row_cannot_be_judged():
-    table = pd.DataFrame({"c": list("ab") * 60})
-    got = copies.run(encode(table, table, table), settings=SETTINGS)
-    assert got.p_value == 1.0
-    assert "repeat so much" in got.blind
-    assert value(got, "detectable_copied_share") == 1.0
-
-
-# diversity ---------------------------------------------------------------------------------------
-
-
-def test_diversity_by_hand():
-    train = pd.DataFrame({"c": list("aaaabbcd"), "x": [1.0] * 8})
-    holdout = pd.DataFrame({"c": list("abca"), "x": [1.0] * 4})
-    synthetic = pd.DataFrame({"c": list("aabb"), "x": [1.0] * 4})
-    got = diversity.run(encode(train, holdout, synthetic), settings=SETTINGS)
-    assert value(got, "category_coverage") == 2 / 4
-    assert value(got, "category_coverage_baseline") == 3 / 4
-    assert value(got, "dropped_modes") == 2
-    assert got.curves["dropped"] == ["c = c", "c = d"]
-    chance = (1 - 4 / 8) ** 4 + (1 - 2 / 8) ** 4 + 2 * (1 - 1 / 8) ** 4
-    assert value(got, "dropped_modes_expected") == pytest.approx(chance)
-    assert value(got, "duplicate_share") == 2 / 4
-    assert value(got, "duplicate_share_baseline") == 1 / 4
-    assert "2 values or ranges" in got.nothing
-
-
-def test_missing_is_a_value_that_can_be_dropped():
-    real = pd.DataFrame({"x": [1.0, 2.0, np.nan, np.nan]})
-    made = pd.DataFrame({"x": [1.0, 2.0, 1.0, 2.0]})
-    got = diversity.run(encode(real, real, made), settings=SETTINGS)
-    assert got.curves["dropped"] == ["x = missing"]
-    # Without category columns, coverage is that of the bins.
-    assert value(got, "category_coverage") < 1.0
-    assert value(got, "category_coverage_baseline") == 1.0
 
 
 # fidelity ----------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audits import distance
-from audits.distance import nearest
+from audits.distance import nearest, pairwise
 from audits.errors import AuditInputError
 from audits.records import encode
 
@@ -55,6 +55,7 @@ def test_nearest_agrees_with_its_slow_twin(train, holdout, synthetic, k):
         got, where = nearest(queries, references, k=k)
         expected, table = slow_nearest(queries, references, k)
         np.testing.assert_allclose(got, expected, atol=1e-6)
+        np.testing.assert_allclose(pairwise(queries, references), table, atol=1e-9)
         chosen = np.take_along_axis(table, where, axis=1)
         np.testing.assert_allclose(chosen, expected, atol=1e-6)
 
@@ -110,6 +111,29 @@ def test_bits_do_not_depend_on_blocks_or_threads(mixed_table, monkeypatch):
         assert once[1].tobytes() == other[1].tobytes()
 
 
+@pytest.mark.parametrize("few", [0, 16, 10**9])
+def test_bits_do_not_depend_on_when_pairs_are_given_up(few, mixed_table, monkeypatch):
+    # 0 sums open pairs alone from the start, 10**9 never does; either way the same neighbours.
+    tables = encode(mixed_table(500, 1), mixed_table(5, 2), mixed_table(300, 3))
+    expected = nearest(tables.synthetic, tables.train, k=3)
+    monkeypatch.setattr(distance, "_FEW", few)
+    monkeypatch.setattr(distance, "_CHECK_EVERY", 1)
+    monkeypatch.setattr(distance, "_REFERENCE_BLOCK", 50)
+    got = nearest(tables.synthetic, tables.train, k=3)
+    assert got[0].tobytes() == expected[0].tobytes()
+    assert got[1].tobytes() == expected[1].tobytes()
+
+
+def test_pairwise_has_the_bits_of_nearest_whatever_the_blocks(mixed_table, monkeypatch):
+    tables = encode(mixed_table(150, 1), mixed_table(5, 2), mixed_table(90, 3))
+    distances, where = nearest(tables.synthetic, tables.train, k=3)
+    whole = pairwise(tables.synthetic, tables.train)
+    assert np.take_along_axis(whole, where, axis=1).tobytes() == distances.tobytes()
+    monkeypatch.setattr(distance, "_REFERENCE_BLOCK", 17)
+    monkeypatch.setattr(distance, "_QUERY_BLOCK", 3)
+    assert pairwise(tables.synthetic, tables.train).tobytes() == whole.tobytes()
+
+
 @pytest.mark.parametrize("levels", [255, 256, 300, 66_000])
 def test_many_categories_are_told_apart(levels):
     labels = [f"c{i}" for i in range(levels)]
@@ -128,8 +152,9 @@ def test_wrong_k_and_foreign_layouts_are_refused():
         with pytest.raises(AuditInputError, match=f"k={k} neighbours asked of 2"):
             nearest(tables.synthetic, tables.train, k=k)
     other = encode(table + 1, table, table)
-    with pytest.raises(AuditInputError, match="different layouts"):
-        nearest(tables.synthetic, other.train)
+    for search in (nearest, pairwise):
+        with pytest.raises(AuditInputError, match="different layouts"):
+            search(tables.synthetic, other.train)
 
 
 @pytest.mark.slow
@@ -140,7 +165,7 @@ def test_twenty_thousand_against_twenty_thousand_is_quick():
 
     def table():
         data = {f"x{i}": rng.normal(size=20_000) for i in range(7)}
-        data |= {f"c{i}": rng.integers(0, 10, 20_000).astype(str) for i in range(8)}
+        data |= {f"c{i}": rng.choice(list("abcdefghij"), 20_000) for i in range(8)}
         return pd.DataFrame(data)
 
     tables = encode(table(), table(), table())

@@ -2,27 +2,44 @@ import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 import audits
-from audits.plots import plots
+from audits.plots import overview, plots
 from audits.report import html, write_html
 
 
 @pytest.fixture(scope="module")
 def result(mixed_table):
-    tables = [mixed_table(100, seed).rename(columns={"town": "<b>$town$"}) for seed in range(3)]
-    return audits.run(*tables, seed=2)
+    tables = [mixed_table(400, seed).rename(columns={"town": "<b>$town$"}) for seed in range(3)]
+    claim = audits.Claim(epsilon=1.0, delta=1e-5)
+    return audits.run(*tables, seed=2, claim=claim)
 
 
 def test_page_is_one_file_with_every_finding_and_figure(result):
     page = html(result)
     for finding in result.findings:
-        assert f"<h2>{finding.name}" in page
+        assert f'<section id="{finding.name}">' in page
         for name in finding.figures:
-            assert f"<td>{name}</td>" in page
+            base = name.removesuffix("_baseline")
+            assert f"<td>{base if base in finding.figures else name}</td>" in page
     assert not re.search(r"(?:src|href)=[\"']https?:", page)
     assert "Nothing found" in page
+    assert "Bug detectors: copies and nearest neighbours" in page
+    assert "no evidence of privacy" in page
+
+
+def test_notes_and_claim_are_on_the_page(result):
+    page = html(replace(result, notes=("Column 'a' shows nothing.",)))
+    assert "Column &#39;a&#39; shows nothing." in page
+    assert "Claimed for the generator: epsilon 1, delta\n1e-05" in page
+    assert "what the claimed epsilon and delta rule out" in page
+
+
+def test_nothing_ruled_out_stands_where_the_bound_is_zero(result):
+    assert result.figure("closest_record.epsilon_lower_bound").value == 0.0
+    assert "nothing ruled out" in html(result)
 
 
 def test_text_from_the_tables_is_not_markup(result):
@@ -42,20 +59,47 @@ def test_page_is_the_same_from_run_to_run_and_after_a_round_trip(result):
 
 
 def test_each_kind_of_curve_is_drawn_as_svg(result):
-    drawn = {finding.name: plots(finding) for finding in result.findings}
-    assert [name for name, svgs in drawn.items() if svgs] == [
+    drawn = {finding.name: plots(finding, result) for finding in result.findings}
+    expected = {
         "closest_record",
+        "attribute_inference",
+        "linkability",
+        "singling_out",
         "nearest_neighbours",
         "diversity",
         "fidelity",
-    ]
-    for svgs in drawn.values():
-        for _, svg in svgs:
-            assert ET.fromstring(svg).tag.endswith("svg")
+        "correlation",
+        "utility",
+    }
+    assert expected <= {name for name, found in drawn.items() if found}
+    for found in [*drawn.values(), overview(result)]:
+        for plot in found:
+            assert ET.fromstring(plot.svg).tag.endswith("svg")
+            assert plot.caption
+
+
+def test_the_claimed_region_is_drawn_only_for_a_claim(result):
+    (with_claim,) = overview(result)
+    (without,) = overview(replace(result, claim=None))
+    assert "claimed limit" in with_claim.svg
+    assert "claimed limit" not in without.svg
 
 
 def test_finding_without_curves_has_no_plot(result):
-    assert plots(replace(result.finding("fidelity"), curves={})) == []
+    assert plots(replace(result.finding("fidelity"), curves={}), result) == []
+
+
+def test_rows_at_risk_are_listed_by_number_alone(mixed_table):
+    train = mixed_table(300, 1)
+    train.loc[17, "height"] = 271.8281
+    made = pd.concat([mixed_table(299, 3), train.loc[[17]]])
+    result = audits.run(
+        train, mixed_table(300, 2), made, attacks=["closest_record"], checks=["copies"]
+    )
+    page = html(result)
+    assert "Training rows most at risk" in page
+    assert '<td class="n">17</td>' in page
+    assert "271.8" not in page
 
 
 def test_writing_replaces_the_page_and_leaves_nothing_beside_it(result, tmp_path):

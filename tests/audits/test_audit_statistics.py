@@ -16,6 +16,7 @@ from audits.statistics import (
     auroc_p_value,
     clopper_pearson,
     clustered_error,
+    detectable_auroc,
     detectable_share,
     exact,
     holm,
@@ -100,6 +101,20 @@ def test_auroc_interval_covers():
     assert 0.86 <= inside / 400 <= 0.94
 
 
+def test_the_lower_end_of_a_high_auroc_is_not_too_high():
+    # On the plain scale 8 % of lower ends would exceed the truth here instead of 2.5 %.
+    rng = np.random.default_rng(14)
+    truth = float(stats.norm.cdf(2.0 / math.sqrt(2)))
+    plain = logit = 0
+    for _ in range(1000):
+        found = auroc(rng.normal(2, 1, 50), rng.normal(0, 1, 50), confidence=0.95)
+        logit += found.lower > truth
+        half = math.log(found.upper / (1 - found.upper) / found.lower * (1 - found.lower)) / 2
+        plain += found.value - half * found.value * (1 - found.value) > truth
+    limit = 0.025 + 2 * math.sqrt(0.025 * 0.975 / 1000)
+    assert logit / 1000 <= limit < plain / 1000
+
+
 def test_complete_separation_still_has_an_interval():
     estimate = auroc(np.arange(10.0) + 100, np.arange(10.0), confidence=0.95)
     assert estimate.value == estimate.upper == 1.0
@@ -162,6 +177,43 @@ def test_tpr_at_fpr_keeps_its_false_positive_rate(members, non_members, fpr):
     assert estimate.value == pytest.approx(max(allowed))
 
 
+def test_tpr_at_fpr_interval_covers_the_draw_of_the_threshold_too():
+    rng = np.random.default_rng(11)
+    outside = {"honest": 0, "threshold held fixed": 0}
+    truth = float(stats.norm.sf(stats.norm.isf(0.05) - 1))
+    for _ in range(500):
+        members, others = rng.normal(1, 1, 2000), rng.normal(0, 1, 200)
+        found = tpr_at_fpr(members, others, fpr=0.05, confidence=0.9)
+        outside["honest"] += not found.lower <= truth <= found.upper
+        hits = round(found.value * 2000)
+        fixed = clopper_pearson(hits, 2000, confidence=0.9)
+        outside["threshold held fixed"] += not fixed.lower <= truth <= fixed.upper
+    assert outside["honest"] / 500 <= 0.1
+    assert outside["threshold held fixed"] / 500 > 0.5
+
+
+@pytest.mark.parametrize(("n", "fpr"), [(1, 0.5), (30, 0.01), (400, 0.01), (400, 0.3), (99, 0.99)])
+def test_tpr_at_fpr_ends_are_the_tightest_order_statistics_that_hold(n, fpr):
+    # Members exactly between the non-members tell which order statistics the ends came from.
+    others, members = np.arange(float(n)), np.arange(n + 1) - 0.5
+    found = tpr_at_fpr(members, others, fpr=fpr, confidence=0.9)
+    tail = 0.025
+    beyond = stats.binom(n, fpr)
+    high = max([j for j in range(1, n + 1) if beyond.cdf(j - 1) <= tail], default=0)
+    low = min([j for j in range(1, n + 1) if beyond.sf(j - 1) <= tail], default=n + 1)
+    ends = [clopper_pearson(hits, n + 1, confidence=1 - 2 * tail) for hits in (high, low)]
+    assert found.lower == pytest.approx(ends[0].lower)
+    assert found.upper == pytest.approx(ends[1].upper)
+
+
+def test_too_few_non_members_leave_the_threshold_and_the_lower_end_open():
+    found = tpr_at_fpr(np.full(100, 9.0), np.arange(9.0), fpr=0.001, confidence=0.95)
+    assert (found.value, found.lower) == (1.0, 0.0)
+    enough = np.zeros(math.ceil(math.log(4 / 0.05) / 0.01))
+    assert tpr_at_fpr(np.ones(100), enough, fpr=0.01, confidence=0.95).lower > 0.9
+    assert tpr_at_fpr(np.ones(100), enough[:-20], fpr=0.01, confidence=0.95).lower == 0.0
+
+
 @pytest.mark.parametrize("fpr", [0.0, 1.0, -0.1])
 def test_tpr_at_fpr_refuses_rates_outside(fpr):
     with pytest.raises(AuditInputError, match="fpr is"):
@@ -177,6 +229,35 @@ def test_advantage_is_the_largest_gap_and_its_interval_is_honest():
     for _ in range(100):
         got = advantage(rng.normal(1, 1, 200), rng.normal(0, 1, 150), confidence=0.95)
         assert got.lower <= truth <= got.upper
+
+
+@pytest.mark.parametrize(("m", "n"), [(200, 200), (50, 2000), (30, 40)])
+def test_the_band_of_the_advantage_bounds_the_sum_of_both_errors(m, n):
+    rng = np.random.default_rng(15)
+    half = advantage(np.zeros(m), np.zeros(n), confidence=0.95).upper
+    # Each arm's error at its bound: Massart's tail down to 1/2, where all other mass sits.
+    errors = [
+        np.sqrt(np.maximum(rng.exponential(size=400_000), math.log(2)) / (2 * size))
+        for size in (m, n)
+    ]
+    needed = float(np.quantile(errors[0] + errors[1], 0.975))
+    assert 0.995 * needed <= half <= 1.01 * needed < 1.0
+    union = sum(math.sqrt(math.log(1 / 0.0125) / (2 * size)) for size in (m, n))
+    assert half < 0.97 * union
+
+
+def test_the_band_of_the_advantage_holds_for_all_thresholds():
+    # Distance-free: uniform scores stand for all continuous ones. 2.5 % of 2,000, two s.e.
+    rng = np.random.default_rng(16)
+    half = advantage(np.zeros(40), np.zeros(25), confidence=0.95).upper
+    beyond = 0
+    for _ in range(2000):
+        gaps = []
+        for size in (40, 25):
+            ordered = np.sort(rng.random(size))
+            gaps.append(float((np.arange(1, size + 1) / size - ordered).max()))
+        beyond += sum(gaps) > half
+    assert beyond / 2000 <= 0.025 + 2 * math.sqrt(0.025 * 0.975 / 2000)
 
 
 @pytest.mark.parametrize(
@@ -265,6 +346,30 @@ def test_detectable_share_falls_with_rows_and_is_infinite_where_copies_look_fres
     assert many == pytest.approx((1.6449 + 1.6449) * 0.02, rel=1e-3)
     assert few == pytest.approx(10 * many)
     assert detectable_share(0.5, no_leak=0.5, standard_error=0.01, alpha=0.05) == math.inf
+
+
+def test_detectable_auroc_is_seen_in_95_percent_of_runs():
+    critical = 3.0
+    smallest = detectable_auroc(critical, members=120, non_members=90)
+    shift = math.sqrt(2) * float(stats.norm.ppf(smallest))
+    rng, bar = np.random.default_rng(12), 0.5 + critical * auroc_null_error(120, 90)
+    shares = {}
+    for name, mu in (("smallest", shift), ("half", shift / 2)):
+        seen = [
+            auroc(rng.normal(mu, 1, 120), rng.normal(0, 1, 90), confidence=0.9).value > bar
+            for _ in range(600)
+        ]
+        shares[name] = np.mean(seen)
+    # 95 % within three standard errors of 600 runs; half of the shift is not enough.
+    assert abs(shares["smallest"] - 0.95) <= 3 * math.sqrt(0.95 * 0.05 / 600)
+    assert shares["half"] < 0.6
+
+
+def test_detectable_auroc_falls_with_rows_and_is_infinite_where_nothing_can_be_seen():
+    found = [detectable_auroc(3.0, members=n, non_members=n) for n in (20, 200, 20_000)]
+    assert 1.0 > found[0] > found[1] > found[2] > 0.5
+    assert detectable_auroc(3.0, members=3, non_members=3) == math.inf
+    assert detectable_auroc(math.inf, members=3, non_members=3) == math.inf
 
 
 def test_estimate_refuses_what_is_no_interval():

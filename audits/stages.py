@@ -1,0 +1,99 @@
+"""The membership part of an audit: exposure, each attack, the joint test, records at risk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+
+from audits import at_risk, joint, membership, vulnerability
+from audits.arms import Arms, arms, focus
+from audits.errors import AttackError
+from audits.judgement import Evidence, Settings
+from audits.membership import Scored
+from audits.records import Encoded
+from audits.refit import Refit
+from audits.registry import MembershipAttack, holds
+from audits.result import Claim
+from audits.sampling import generator, sizes
+from audits.steps import Steps
+
+VULNERABLE = at_risk.NAME
+MEMBERSHIP_GROUPS = (joint.GROUP, VULNERABLE)
+# Share of the targets that stand apart most; their own AUROC is reported and tested.
+EXPOSED_SHARE = 0.1
+
+
+def membership_evidence(
+    attacks: Mapping[str, MembershipAttack],
+    tables: Encoded,
+    steps: Steps,
+    *,
+    settings: Settings,
+    claim: Claim | None,
+    refit: Refit | None,
+) -> list[Evidence]:
+    """Evidence of every attack, of the claim if there is one, and of the records at risk."""
+    lend = any("reference" in holds(attack) for attack in attacks.values())
+    chosen = arms(tables, lend=lend, rng=generator(settings.seed, "arms"))
+    exposure = steps.take("exposure", partial(vulnerability.exposure, chosen.targets))
+    exposed = vulnerability.vulnerable(exposure, share=EXPOSED_SHARE)
+    scored: list[Scored] = []
+    broken: list[Evidence] = []
+    for name, attack in attacks.items():
+        made = steps.take(
+            name,
+            partial(_score, attack, chosen, exposure, settings=settings, refit=refit),
+        )
+        if isinstance(made, Scored):
+            scored.append(made)
+        else:
+            broken.append(made)
+    if not scored:
+        steps.take("joint test", lambda: None)
+        return broken
+    outcome, apart = steps.take(
+        "joint test",
+        lambda: (
+            joint.joint(chosen, scored, exposed, settings=settings),
+            at_risk.evidence(chosen, scored, exposure, settings=settings),
+        ),
+    )
+    found = joint.evidence(outcome, sizes(tables), settings=settings, claim=claim)
+    return [*found, *broken, apart]
+
+
+def _score(
+    attack: MembershipAttack,
+    chosen: Arms,
+    exposure: np.ndarray,
+    *,
+    settings: Settings,
+    refit: Refit | None,
+) -> Scored | Evidence:
+    """What the attack said; one that breaks its contract is one inconclusive finding."""
+    asked = None
+    if "refit" in holds(attack):
+        asked = focus(chosen, exposure, rng=generator(settings.seed, "focus"))
+    try:
+        _check_reference(attack, chosen)
+        return membership.run(attack, chosen, settings=settings, refit=refit, asked=asked)
+    except AttackError as fault:
+        return Evidence(
+            name=attack.NAME,
+            family="membership",
+            group=joint.GROUP,
+            figures={},
+            blind_spot="It did not run.",
+            p_value=1.0,
+            void=f"{fault}.",
+        )
+
+
+def _check_reference(attack: MembershipAttack, chosen: Arms) -> None:
+    if "reference" in holds(attack) and chosen.references[0] is None:
+        raise AttackError(
+            f"attack {attack.NAME!r} needs reference rows, and the holdout is too small to lend "
+            f"them; give a reference table or more holdout rows"
+        )

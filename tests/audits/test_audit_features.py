@@ -1,0 +1,99 @@
+"""Records as a matrix for trees: order, rare and unknown labels, missing values."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from audits import learning
+from audits.errors import AuditInputError
+from audits.features import column_names, design
+from audits.learning import class_scores, number_scores
+from audits.records import encode
+
+
+@pytest.fixture
+def tables():
+    train = pd.DataFrame({"x": [0.0, 10.0, np.nan, 5.0], "c": ["b", "b", "a", None]})
+    made = pd.DataFrame({"x": [-99.0, 99.0, 5.0, np.nan], "c": ["zz", "b", None, "a"]})
+    return encode(train, train, made)
+
+
+def test_numbers_by_range_and_labels_by_frequency(tables):
+    got = design(tables.train, ranked_by=tables.train)
+    assert got[:, 0].tolist() == [0.0, 1.0, 4.0, 0.5]
+    assert got[0, 1] == got[1, 1] < got[2, 1] < got[3, 1]
+    assert column_names(tables.train) == ("x", "c")
+
+
+def test_far_off_and_missing_values_are_apart_from_the_real_ones(tables):
+    real = design(tables.train, ranked_by=tables.train)
+    made = design(tables.synthetic, ranked_by=tables.train)
+    assert made[0, 0] < real[:, 0].min()
+    assert 1.0 < made[1, 0] < made[3, 0]
+    # A label that no real row has is rarer than all real ones; missing is last of all.
+    assert real[2, 1] < made[0, 1] < made[2, 1]
+    assert np.isfinite(made).all()
+
+
+def test_a_target_is_left_out(tables):
+    got = design(tables.train, ranked_by=tables.train, without="x")
+    assert got.shape == (4, 1)
+    assert column_names(tables.train, without="x") == ("c",)
+
+
+def test_no_column_is_left(tables):
+    alone = tables.train.select(["c"])
+    assert design(alone, ranked_by=alone, without="c").shape == (4, 0)
+
+
+def test_wrong_requests_are_refused(tables):
+    with pytest.raises(AuditInputError, match="no column 'y'"):
+        design(tables.train, ranked_by=tables.train, without="y")
+    with pytest.raises(AuditInputError, match="different layouts"):
+        design(tables.train, ranked_by=tables.train.select(["c"]))
+
+
+def _cloud(n, seed):
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(n, 3))
+    return rows, (rows[:, 0] > 0.3).astype(np.int64) + (rows[:, 0] > 1.0)
+
+
+def test_scores_have_the_same_bits_on_one_and_on_two_threads(monkeypatch):
+    monkeypatch.setattr(learning, "_TREES", 20)
+    threads = pytest.importorskip("threadpoolctl")
+    rows, labels = _cloud(1500, 5)
+    found = []
+    for count in (1, 2):
+        with threads.threadpool_limits(count, user_api="openmp"):
+            parts = [
+                class_scores(rows, labels, classes=3, targets=rows),
+                class_scores(rows, np.minimum(labels, 1), classes=2, targets=rows),
+                number_scores(rows, rows[:, 1] ** 2, targets=rows),
+            ]
+            found.append([part.tobytes() for part in parts])
+    assert found[0] == found[1]
+
+
+def test_a_class_that_was_never_seen_scores_nothing():
+    rows, labels = _cloud(400, 6)
+    got = class_scores(rows, np.minimum(labels, 1), classes=3, targets=rows)
+    assert (got[:, 2] == 0.0).all()
+    assert got.sum(axis=1) == pytest.approx(1.0)
+    assert got[labels > 0, 1].mean() > 0.9 > 0.1 > got[labels == 0, 1].mean()
+
+
+def test_without_anything_to_learn_all_targets_score_alike():
+    rows, labels = _cloud(60, 7)
+    for got in (
+        class_scores(rows, np.zeros(60, dtype=np.int64), classes=2, targets=rows),
+        class_scores(rows[:, :0], labels, classes=3, targets=rows[:, :0]),
+        class_scores(rows[:0], labels[:0], classes=2, targets=rows),
+    ):
+        assert (got == got[0]).all()
+    for got in (
+        number_scores(rows, np.full(60, 2.0), targets=rows),
+        number_scores(rows[:, :0], rows[:, 0], targets=rows[:, :0]),
+        number_scores(rows[:0], rows[:0, 0], targets=rows),
+    ):
+        assert (got == 0.0).all()
