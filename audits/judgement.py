@@ -17,6 +17,8 @@ from audits.result import Family, Finding, Verdict
 from audits.statistics import Estimate
 
 MIN_ROWS = 50
+# Two-sided level of a negative control; low, as several run in every audit.
+CLEAN_LEVEL = 0.001
 # A test that would miss half of all rows being copied has nothing to say about safety.
 LARGEST_BLIND_SHARE = 0.5
 
@@ -90,6 +92,21 @@ def judge(evidence: Sequence[Evidence], *, settings: Settings) -> tuple[Finding,
             f"{', '.join(sorted(groups))}"
         )
     return tuple(_finding(item, settings) for item in evidence)
+
+
+def unclean(p_value: float) -> str:
+    """Why nothing can be believed: an attack alarms, either way, where nothing can leak; or "".
+
+    Args:
+        p_value: the smaller of both directions' one-sided p-values on the negative control.
+    """
+    if 2.0 * p_value >= CLEAN_LEVEL:
+        return ""
+    return (
+        f"Negative control failed (p = {2.0 * p_value:.2g}): with holdout rows in place of the "
+        f"synthetic table, the attack still tells train from holdout. They are not draws from one "
+        f"source, or they overlap; split one table at random and audit again."
+    )
 
 
 def too_few(rows: Mapping[str, int]) -> str:

@@ -14,15 +14,13 @@ import numpy as np
 
 from audits.arms import Arms
 from audits.errors import AttackError
-from audits.judgement import Settings
+from audits.judgement import Settings, unclean
 from audits.records import Records, concatenate
 from audits.refit import Refit, blind, leaky
 from audits.registry import MembershipAttack, holds
 from audits.sampling import generator, subsample
 from audits.statistics import Estimate, auroc, auroc_p_value
 
-# Two-sided level of the negative control; low, as it runs in every audit.
-_CLEAN_LEVEL = 0.001
 # Rows in each arm of a control: enough to see what the attack can do, few enough to cost little.
 _CONTROL_ROWS = 2_500
 
@@ -183,11 +181,4 @@ def _unclean(
     view = _View(synthetic=clean, reference=arms.references[0], refit=refit, rng=rng)
     scores = _ask(attack, concatenate([members, outside]), view)
     inside, others = scores[: len(members)], scores[len(members) :]
-    smaller = min(auroc_p_value(inside, others), auroc_p_value(others, inside))
-    if 2.0 * smaller >= _CLEAN_LEVEL:
-        return ""
-    return (
-        f"Negative control failed (p = {2.0 * smaller:.2g}): with holdout rows in place of the "
-        f"synthetic table, the attack still tells train from holdout. They are not draws from one "
-        f"source, or they overlap; split one table at random and audit again."
-    )
+    return unclean(min(auroc_p_value(inside, others), auroc_p_value(others, inside)))

@@ -69,7 +69,7 @@ def _outside(tables: Encoded) -> list[str]:
 def _beyond(made: np.ndarray, real: np.ndarray) -> np.ndarray:
     held = real[~np.isnan(real)]
     if held.size == 0:
-        return ~np.isnan(made)
+        return np.asarray(~np.isnan(made))
     return np.asarray((made < held.min()) | (made > held.max()))
 
 

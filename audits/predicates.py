@@ -68,17 +68,18 @@ class Columns:
 
 def holds(values: np.ndarray, condition: Condition) -> np.ndarray:
     """Where a condition is met by values of its column, bool of the same shape."""
-    present = ~np.isnan(values)
+    missing = np.asarray(np.isnan(values))
+    present = np.asarray(~missing)
     if condition.test == MISSING:
-        return ~present
+        return missing
     if condition.test == PRESENT:
-        return np.asarray(present)
+        return present
     if condition.test == AT_LEAST:
         return np.asarray(values >= condition.value)
     if condition.test == AT_MOST:
         return np.asarray(values <= condition.value)
     equal = np.asarray(values == condition.value)
-    return equal if condition.test == EQUAL else ~equal & present
+    return np.asarray(equal if condition.test == EQUAL else ~equal & present)
 
 
 def rare_or_extreme(made: Columns) -> list[Statement]:

@@ -75,7 +75,9 @@ def attempt(tables: Encoded, *, rng: np.random.Generator, choice: Choice | None 
     synthetic = tables.synthetic.take(rng.permutation(len(tables.synthetic)))
     members = subsample(tables.train, asked.targets, rng=rng)
     outside = subsample(tables.holdout, asked.targets, rng=rng)
-    attack, control, baseline = [], [], []
+    attack: list[np.ndarray] = []
+    control: list[np.ndarray] = []
+    baseline: list[np.ndarray] = []
     for secret in secrets:
         known = [name for name in asked.known or names if name != secret]
         if not known:

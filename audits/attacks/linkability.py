@@ -23,6 +23,8 @@ BLIND_SPOT = (
 )
 TARGETS = 4_000
 SPLITS = 3
+# Longer names of column halves would fill a report.
+_LONGEST_LABEL = 60
 NEIGHBOURS = (1, 5)
 
 Halves = tuple[tuple[str, ...], tuple[str, ...]]
@@ -79,13 +81,17 @@ def attempt(tables: Encoded, *, rng: np.random.Generator, choice: Choice | None 
     sub_attacks = [(split, k) for split in splits for k in counts]
     shared = [rng.hypergeometric(k, rows - k, k, size=len(arms[0])) > 0 for _, k in sub_attacks]
     return Attempts(
-        names=tuple(
-            f"{', '.join(split[0])} to {', '.join(split[1])}, k={k}" for split, k in sub_attacks
-        ),
+        names=tuple(_label(splits.index(split) + 1, split, k) for split, k in sub_attacks),
         attack=attack,
         control=control,
         baseline=np.column_stack(shared),
     )
+
+
+def _label(number: int, split: Halves, k: int) -> str:
+    """Short halves by name, long ones by number."""
+    columns = " to ".join(", ".join(half) for half in split)
+    return f"{columns if len(columns) <= _LONGEST_LABEL else f'split {number}'}, k={k}"
 
 
 def links(targets: Records, synthetic: Records, split: Halves, counts: list[int]) -> np.ndarray:

@@ -13,7 +13,15 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from audits.result import AuditResult, Finding
 from audits.statistics import Estimate
 from dpsynth.privacy.statement import PrivacyStatement
-from dpsynth.release.policy import FigureLimit, FindingRule, Limit, Policy, Verdict, policy_hash
+from dpsynth.release.policy import (
+    FigureLimit,
+    FindingRule,
+    GroupRule,
+    Limit,
+    Policy,
+    Verdict,
+    policy_hash,
+)
 
 EXIT_CODES: dict[Verdict, int] = {"allow": 0, "refuse": 3, "inconclusive": 4}
 
@@ -83,13 +91,16 @@ def decide(statement: PrivacyStatement, audit: AuditResult, policy: Policy) -> D
 
     Returns:
         A `Decision` with one outcome per rule, in the order of the policy, preceded by the rules
-        that always hold: the budget was kept, and no finding of the audit is a leak.
+        that always hold: the budget was kept, the audit tested the claim that is made, and no
+        finding of the audit is a leak.
     """
     rules = (
         _budget(statement),
         *_claim_rules(statement, policy),
+        *_audited_claim(statement, audit),
         *_size_rules(audit, policy),
         *(_finding(rule, audit) for rule in policy.finding),
+        *(_group(rule, audit) for rule in policy.group),
         *_other_leaks(audit, policy),
         *(_figure(rule, audit) for rule in policy.figure),
     )
@@ -173,6 +184,24 @@ def _outcome(
     )
 
 
+def _audited_claim(statement: PrivacyStatement, audit: AuditResult) -> Iterator[RuleOutcome]:
+    """Attacks that were held against another claim say nothing about this one."""
+    claim = audit.claim
+    if claim is None:
+        return
+    pairs = ((claim.epsilon, statement.epsilon), (claim.delta, statement.delta))
+    same = all(math.isclose(held, made, rel_tol=SLACK) for held, made in pairs)
+    yield RuleOutcome(
+        rule="audited_claim",
+        verdict="allow" if same else "inconclusive",
+        found={"epsilon": claim.epsilon, "delta": claim.delta},
+        limit={"epsilon": _json_number(statement.epsilon), "delta": _json_number(statement.delta)},
+        reason=f"the attacks were held against epsilon {claim.epsilon:.4g} at delta "
+        f"{claim.delta:.4g}, the claim is {statement.epsilon:.4g} at {statement.delta:.4g}",
+        why="The attacks must be held against the claim that is made, not against another.",
+    )
+
+
 def _size_rules(audit: AuditResult, policy: Policy) -> Iterator[RuleOutcome]:
     if policy.min_rows is None:
         return
@@ -197,6 +226,36 @@ def _finding(rule: FindingRule, audit: AuditResult) -> RuleOutcome:
         found=None if found is None else found.verdict,
         limit={"leak": rule.leak, "inconclusive": rule.inconclusive},
         reason="the audit does not hold this finding" if found is None else found.reason,
+        why=rule.reason,
+        source=rule.source,
+        private=True,
+    )
+
+
+def _group(rule: GroupRule, audit: AuditResult) -> RuleOutcome:
+    tests = [item for item in audit.findings if item.group == rule.name]
+    verdicts = {item.verdict for item in tests}
+    verdict: Verdict = "allow"
+    if not tests:
+        verdict, reason = _not_measured(rule.inconclusive), "the audit ran no test of this group"
+    elif "leak" in verdicts:
+        leaky = ", ".join(item.name for item in tests if item.verdict == "leak")
+        verdict, reason = rule.leak, f"a leak was found by {leaky}"
+    elif "none" not in verdicts:
+        verdict = rule.inconclusive
+        reason = f"none of the {len(tests)} tests would have noticed a leak in this table"
+    else:
+        seeing = [item.name for item in tests if item.verdict == "none"]
+        reason = (
+            f"{len(seeing)} of {len(tests)} tests would have noticed a leak and found none: "
+            f"{', '.join(seeing)}"
+        )
+    return RuleOutcome(
+        rule=f"group {rule.name}",
+        verdict=verdict,
+        found={item.name: item.verdict for item in tests} or None,
+        limit={"leak": rule.leak, "inconclusive": rule.inconclusive},
+        reason=reason,
         why=rule.reason,
         source=rule.source,
         private=True,

@@ -8,8 +8,9 @@ says why and where the number comes from:
     reason = "..."
     source = "..."
 
-`[[figure]]` limits one audit figure, `[[finding]]` requires one audit finding. Measuring first and
-choosing the limit afterwards is not a test, so `policy_hash` pins the content of the file.
+`[[figure]]` limits one audit figure, `[[finding]]` requires one audit finding, `[[group]]` requires
+that one of several tests would have noticed. Measuring first and choosing the limit afterwards is
+not a test, so `policy_hash` pins the content of the file.
 """
 
 import difflib
@@ -92,6 +93,20 @@ class FindingRule(_Frozen):
     source: str = ""
 
 
+class GroupRule(_Frozen):
+    """Tests that the audit judges together: some one of them must have been able to see a leak.
+
+    A leak in any of them counts as `leak` says. Where none of them would have noticed, it counts as
+    `inconclusive` says; one that is blind beside another that is not takes nothing away.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9_]+$")
+    leak: Verdict = "refuse"
+    inconclusive: Verdict = "inconclusive"
+    reason: str = ""
+    source: str = ""
+
+
 class Policy(_Frozen):
     """Everything the gate is held to.
 
@@ -102,7 +117,8 @@ class Policy(_Frozen):
         min_rows: fewest rows the generator may have learned from.
         require_releasable: True demands noise from a cryptographic source.
         allowed_generators: names; absent means any.
-        figure, finding: limits on audit figures; findings that must be there.
+        finding, group, figure: findings that must be there; groups of tests of which one must have
+            been able to see something; limits on audit figures.
     """
 
     format: Literal["dpsynth.policy/1"] = FORMAT
@@ -114,6 +130,7 @@ class Policy(_Frozen):
     require_releasable: Limit[bool] = Limit(limit=True)
     allowed_generators: Limit[tuple[str, ...]] | None = None
     finding: tuple[FindingRule, ...] = ()
+    group: tuple[GroupRule, ...] = ()
     figure: tuple[FigureLimit, ...] = ()
 
     @model_validator(mode="after")
@@ -126,6 +143,7 @@ class Policy(_Frozen):
             raise ValueError("allowed_generators is empty, so no release could pass; name one")
         for kind, names in (
             ("finding", [rule.name for rule in self.finding]),
+            ("group", [rule.name for rule in self.group]),
             ("figure", [f"{rule.name} ({rule.bound})" for rule in self.figure]),
         ):
             for name in names:

@@ -23,8 +23,9 @@ _RULES = {
     "min_rows": "Enough rows",
     "require_releasable": "Noise nobody can repeat",
     "allowed_generators": "Generator on the list",
+    "audited_claim": "Attacked under the claim that is made",
 }
-
+_KINDS = {"finding": "Check", "group": "Tests together", "figure": "Limit"}
 
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
@@ -87,7 +88,7 @@ def _title(rule: str) -> str:
     kind, _, name = rule.partition(" ")
     name = name.partition(" (")[0]
     plain = name.replace(".", ": ").replace("_", " ")
-    return f"{'Check' if kind == 'finding' else 'Limit'}: {plain}"
+    return f"{_KINDS.get(kind, kind)}: {plain}"
 
 
 def _sentence(text: str) -> str:

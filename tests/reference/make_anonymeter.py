@@ -8,7 +8,8 @@ anonymeter needs an older numpy than we do, so it runs in an environment of its 
 
 The tables come from `make_tables`, which the tests call as well; it needs numpy and pandas only and
 draws from a bit generator whose stream numpy keeps stable. anonymeter draws its targets and its
-baseline from the global generator, which is seeded here before each attack.
+baseline from the global generator, which is seeded here before each attack; its statements of
+singling out and linkability's baseline still differ a little from run to run.
 """
 
 from __future__ import annotations
