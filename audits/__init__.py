@@ -4,8 +4,8 @@
 `AuditResult` with a verdict: "leak", "none" or "inconclusive". The package knows no generator.
 """
 
+from audits.black_box.refit import ShadowPlan
 from audits.errors import AttackError, AuditError, AuditInputError
-from audits.refit import ShadowPlan
 from audits.result import AuditResult, Claim, Finding
 from audits.statistics import Estimate
 from audits.suite import run

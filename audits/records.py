@@ -13,8 +13,8 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from audits.columns import KINDS, encode_category, encode_known, encode_number, guess_kind
 from audits.errors import AuditInputError
+from audits.tables.columns import KINDS, encode_category, encode_known, encode_number, guess_kind
 
 ROLES = ("train", "holdout", "synthetic", "reference")
 

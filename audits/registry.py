@@ -30,7 +30,7 @@ from audits.errors import AttackError, AuditInputError
 from audits.records import Encoded, Records
 
 if TYPE_CHECKING:
-    from audits.attempts import Attempts
+    from audits.disclosure.attempts import Attempts
 
 GROUP = "audits.attacks"
 CRITERIA = ("singling_out", "linkability", "inference")

@@ -13,7 +13,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from audits.plots import overview, plots
+from audits.plots.catalogue import overview, plots
 from audits.result import AuditResult, Finding
 from audits.statistics import Estimate
 

@@ -15,8 +15,8 @@ import scipy
 import sklearn
 from threadpoolctl import threadpool_limits
 
-from audits import disclosure, registry
-from audits.bounds import CLAIM
+from audits import registry
+from audits.black_box.refit import Refit, RefitFrame, ShadowPlan, wrap
 from audits.checks import (
     copies,
     correlation,
@@ -26,17 +26,18 @@ from audits.checks import (
     two_sample,
     utility,
 )
+from audits.disclosure.evaluation import evaluate
 from audits.errors import AttackError, AuditInputError
 from audits.judgement import Evidence, Settings, judge
-from audits.notes import notes
-from audits.overlap import overlap, without_overlap
+from audits.membership.bounds import CLAIM
+from audits.membership.stages import MEMBERSHIP_GROUPS, VULNERABLE, membership_evidence
 from audits.records import Encoded, encode
-from audits.refit import Refit, RefitFrame, ShadowPlan, wrap
 from audits.registry import Attack, DisclosureAttack, holds, is_disclosure, is_membership
 from audits.result import AuditResult, Claim
-from audits.sampling import sizes
-from audits.stages import MEMBERSHIP_GROUPS, VULNERABLE, membership_evidence
 from audits.steps import Progress, Steps
+from audits.tables.notes import notes
+from audits.tables.overlap import overlap, without_overlap
+from audits.tables.sampling import sizes
 
 _TESTED = {check.NAME: check for check in (nearest_neighbours, copies)}
 _MEASURED = {check.NAME: check for check in (diversity, fidelity, correlation, two_sample, utility)}
@@ -249,7 +250,7 @@ def _checks(names: Sequence[str] | None) -> dict[str, Check]:
 def _disclose(attack: DisclosureAttack, tables: Encoded, settings: Settings) -> Evidence:
     """The attack's evidence; one that breaks its contract is one inconclusive finding."""
     try:
-        return disclosure.evaluate(attack, tables, settings=settings)
+        return evaluate(attack, tables, settings=settings)
     except AttackError as fault:
         return Evidence(
             name=attack.NAME,

@@ -6,8 +6,8 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn.tree import ExtraTreeClassifier
 
-from audits.features import design
 from audits.records import Records
+from audits.tables.features import design
 
 NAME = "classifier"
 KNOWLEDGE = "the synthetic table, and rows of the same source known to be in neither arm"

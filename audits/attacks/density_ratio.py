@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from audits.density import log_density
+from audits.measures.density import log_density
 from audits.records import Records
 
 NAME = "density_ratio"

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audits.attempts import Attempts
+from audits.disclosure.attempts import Attempts
 from audits.distance import nearest
 from audits.errors import AttackError
 from audits.records import Encoded, Records
-from audits.sampling import subsample
+from audits.tables.sampling import subsample
 
 NAME = "linkability"
 CRITERION = "linkability"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audits.pairs import blocks, by_target
+from audits.measures.pairs import blocks, by_target
 from audits.records import Records
 
 NAME = "near_copies"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
+from audits.black_box.refit import Refit
+from audits.black_box.shadow_models import shadow_runs
 from audits.records import Records
-from audits.refit import Refit
-from audits.shadow_models import shadow_runs
 
 NAME = "shadow"
 KNOWLEDGE = (

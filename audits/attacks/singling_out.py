@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audits.attempts import Attempts, Matches
+from audits.disclosure.attempts import Attempts, Matches
+from audits.disclosure.predicates import Columns, Statement, at_random, from_row, rare_or_extreme
 from audits.errors import AttackError
-from audits.predicates import Columns, Statement, at_random, from_row, rare_or_extreme
 from audits.records import Encoded
-from audits.sampling import subsample
+from audits.tables.sampling import subsample
 
 NAME = "singling_out"
 CRITERION = "singling_out"

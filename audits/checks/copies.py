@@ -13,8 +13,8 @@ from scipy import special, stats
 
 from audits.judgement import LARGEST_BLIND_SHARE, Evidence, Settings, too_few
 from audits.records import Encoded, row_ids
-from audits.sampling import sizes
 from audits.statistics import POWER, Estimate, clopper_pearson, exact
+from audits.tables.sampling import sizes
 
 NAME = "copies"
 _BLIND_SPOT = (

@@ -25,12 +25,12 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from audits.features import column_names
 from audits.judgement import Evidence, Settings
+from audits.measures.resampling import anything, group_numbers, half_width, interval
 from audits.records import Encoded, Records
-from audits.resampling import anything, group_numbers, half_width, interval
-from audits.sampling import generator, sizes, subsample
 from audits.statistics import Estimate
+from audits.tables.features import column_names
+from audits.tables.sampling import generator, sizes, subsample
 
 NAME = "correlation"
 MAX_ROWS = 10_000

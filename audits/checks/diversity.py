@@ -13,17 +13,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audits import manifold
-from audits.binning import Cells, cells
-from audits.jackknife import everything, jackknife, random_groups
 from audits.judgement import Evidence, Settings
+from audits.measures import manifold
+from audits.measures.resampling import everything, jackknife, random_groups
+from audits.measures.spread import CAP, Spread, spread
+from audits.measures.subgroups import MIN_ROWS, Subgroups, describe, subgroups
+from audits.measures.vendi import MAX_ROWS as MAX_VENDI
+from audits.measures.vendi import vendi_score
 from audits.records import Encoded, Records, row_ids
-from audits.sampling import generator, sizes, subsample
-from audits.spread import CAP, Spread, spread
 from audits.statistics import Estimate, clopper_pearson, exact
-from audits.subgroups import MIN_ROWS, Subgroups, describe, subgroups
-from audits.vendi import MAX_ROWS as MAX_VENDI
-from audits.vendi import vendi_score
+from audits.tables.binning import Cells, cells
+from audits.tables.sampling import generator, sizes, subsample
 
 NAME = "diversity"
 MODE_SHARE = 0.01

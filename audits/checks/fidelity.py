@@ -15,12 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from audits.binning import cells
 from audits.judgement import Evidence, Settings
+from audits.measures.resampling import group_numbers, interval
 from audits.records import Encoded
-from audits.resampling import group_numbers, interval
-from audits.sampling import generator, sizes, subsample
 from audits.statistics import Estimate, tvd
+from audits.tables.binning import cells
+from audits.tables.sampling import generator, sizes, subsample
 
 NAME = "fidelity"
 MAX_PAIRS = 500

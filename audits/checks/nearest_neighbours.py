@@ -16,11 +16,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audits.dealing import Dealt, deal
 from audits.distance import nearest
 from audits.judgement import LARGEST_BLIND_SHARE, Evidence, Settings, too_few
+from audits.measures.dealing import Dealt, deal
 from audits.records import Encoded, Records, row_ids
-from audits.sampling import bounded, equal_groups, generator, sizes, subsample
 from audits.statistics import (
     Estimate,
     clustered_error,
@@ -29,6 +28,7 @@ from audits.statistics import (
     median_interval,
     normal_interval,
 )
+from audits.tables.sampling import bounded, equal_groups, generator, sizes, subsample
 
 NAME = "nearest_neighbours"
 _BLIND_SPOT = (

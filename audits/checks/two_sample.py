@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from audits.features import design
 from audits.judgement import MIN_ROWS, Evidence, Settings
-from audits.learning import class_scores
+from audits.measures.learning import class_scores
+from audits.measures.resampling import anything
 from audits.records import Encoded, Records, concatenate
-from audits.resampling import anything
-from audits.sampling import generator, subsample
 from audits.statistics import Estimate, auroc
+from audits.tables.features import design
+from audits.tables.sampling import generator, subsample
 
 NAME = "two_sample"
 MAX_ROWS = 10_000

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from audits.judgement import MIN_ROWS, Evidence, Settings
+from audits.measures.resampling import anything, group_numbers, interval
+from audits.measures.targets import Target, chosen_targets, skills
 from audits.records import Encoded
-from audits.resampling import anything, group_numbers, interval
-from audits.sampling import generator, sizes, subsample
 from audits.statistics import Estimate
-from audits.targets import Target, chosen_targets, skills
+from audits.tables.sampling import generator, sizes, subsample
 
 NAME = "utility"
 MAX_ROWS = 10_000

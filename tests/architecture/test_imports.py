@@ -38,7 +38,16 @@ PLANTED = {
         "release/words",
         "import dpsynth.encoding.codec",
     ),
-    "Audits stand alone": ("../audits/sampling", "import dpsynth.errors"),
+    "Audits stand alone": ("../audits/tables/sampling", "import dpsynth.errors"),
+    "Attacks know tables and measures, not who judges them": (
+        "../audits/attacks/closest_record",
+        "import audits.checks.copies",
+    ),
+    "Attacks do not know each other": (
+        "../audits/attacks/near_copies",
+        "import audits.attacks.closest_record",
+    ),
+    "Statistics know numbers alone": ("../audits/statistics/ranks", "import audits.records"),
 }
 """For each contract a module of dpsynth and a line in it that breaks the contract."""
 

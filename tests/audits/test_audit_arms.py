@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from audits.arms import FOCUS_ROWS, MIN_SPLIT, arms, focus
+from audits.membership.arms import FOCUS_ROWS, MIN_SPLIT, arms, focus
 from audits.records import encode, row_ids
 
 

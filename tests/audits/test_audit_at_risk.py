@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from audits import at_risk, joint
-from audits.arms import Arms
 from audits.judgement import Settings, judge
-from audits.membership import Scored
+from audits.membership import at_risk, joint
+from audits.membership.arms import Arms
+from audits.membership.scoring import Scored
 from audits.records import concatenate, encode
 from audits.statistics import Estimate
 

@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from audits import pairs, registry
+from audits import registry
 from audits.attacks import classifier, closest_record, local_density, near_copies
-from audits.attempts import Attempts
+from audits.black_box.refit import leaky
+from audits.disclosure.attempts import Attempts
 from audits.errors import AttackError, AuditInputError
+from audits.measures import pairs
 from audits.records import concatenate, encode
-from audits.refit import leaky
 
 ATTACKS = registry.attacks()
 MEMBERSHIP = [name for name, attack in ATTACKS.items() if registry.is_membership(attack)]

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from audits.bounds import bound, canaries, claim_evidence, words
 from audits.errors import AuditInputError
 from audits.judgement import Settings
+from audits.membership.bounds import bound, canaries, claim_evidence, words
 from audits.result import Claim
 
 SETTINGS = Settings(seed=3, confidence=0.95, groups=1)

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from audits.attacks import closest_record
-from audits.canaries import (
+from audits.black_box.canaries import (
     Canaries,
     ManyRunBound,
     ManyRuns,
@@ -20,9 +20,9 @@ from audits.canaries import (
     audit_one_run,
     by_attack,
 )
+from audits.black_box.refit import Refit, blind, leaky
 from audits.errors import AttackError, AuditInputError
 from audits.records import Records, concatenate, encode
-from audits.refit import Refit, blind, leaky
 from audits.statistics import (
     Corrected,
     ErrorCounts,

@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from audits.binning import cells
 from audits.checks import fidelity
 from audits.judgement import Settings
 from audits.records import encode
+from audits.tables.binning import cells
 
 SETTINGS = Settings(seed=1, confidence=0.95, groups=3)
 

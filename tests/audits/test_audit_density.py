@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from audits import density, pairs
 from audits.attacks import density_ratio
-from audits.density import log_density
 from audits.errors import AuditInputError
+from audits.measures import density, pairs
+from audits.measures.density import log_density
 from audits.records import encode
 
 

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from audits import disclosure
 from audits.attacks import attribute_inference, linkability, singling_out
-from audits.attempts import Attempts, Matches, fisher
-from audits.disclosure import residual_risk
+from audits.disclosure import evaluation as disclosure
+from audits.disclosure.attempts import Attempts, Matches, fisher
+from audits.disclosure.evaluation import residual_risk
 from audits.errors import AttackError
 from audits.judgement import Evidence, Settings, judge
 from audits.records import Encoded, Records, encode

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audits.attacks import attribute_inference, linkability, singling_out
-from audits.errors import AttackError, AuditInputError
-from audits.predicates import (
+from audits.disclosure.predicates import (
     AT_LEAST,
     AT_MOST,
     EQUAL,
@@ -23,6 +22,7 @@ from audits.predicates import (
     from_row,
     rare_or_extreme,
 )
+from audits.errors import AttackError, AuditInputError
 from audits.records import Encoded, Records, encode
 
 Table = Callable[[int, int], pd.DataFrame]

@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 
 from audits.attacks import attribute_inference, linkability, singling_out
-from audits.attempts import Attempts
-from audits.disclosure import residual_risk
+from audits.disclosure.attempts import Attempts
+from audits.disclosure.evaluation import residual_risk
 from audits.records import Encoded, encode
 
 REFERENCE = Path(__file__).parents[1] / "reference"

@@ -5,11 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from audits import manifold, spread, subgroups, vendi
 from audits.checks import diversity
 from audits.distance import pairwise
-from audits.jackknife import everything, jackknife, random_groups
 from audits.judgement import Settings
+from audits.measures import manifold, spread, subgroups, vendi
+from audits.measures.resampling import everything, jackknife, random_groups
 from audits.records import encode
 
 SETTINGS = Settings(seed=1, confidence=0.95, groups=3)

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from audits import learning
 from audits.errors import AuditInputError
-from audits.features import column_names, design
-from audits.learning import class_scores, number_scores
+from audits.measures import learning
+from audits.measures.learning import class_scores, number_scores
 from audits.records import encode
+from audits.tables.features import column_names, design
 
 
 @pytest.fixture

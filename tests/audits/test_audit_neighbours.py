@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 from scipy import special
 
-from audits import dealing
 from audits.checks import copies, nearest_neighbours
 from audits.distance import pairwise
 from audits.judgement import Settings
+from audits.measures import dealing
 from audits.records import Encoded, encode
-from audits.sampling import equal_groups
 from audits.statistics import clopper_pearson
+from audits.tables.sampling import equal_groups
 
 SETTINGS = Settings(seed=1, confidence=0.95, groups=3)
 ALONE = Settings(seed=1, confidence=0.95, groups=1)

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import audits
-from audits.notes import notes
-from audits.overlap import Overlap, overlap, present, without_overlap
 from audits.records import encode
+from audits.tables.notes import notes
+from audits.tables.overlap import Overlap, overlap, present, without_overlap
 
 THIN = {"attacks": ["closest_record"], "checks": ["copies"]}
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audits.columns import guess_kind
 from audits.errors import AuditInputError
 from audits.records import encode, row_ids
+from audits.tables.columns import guess_kind
 
 
 def frame(**columns):

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from audits.black_box.refit import BlackBox, ShadowPlan, blind, decode, guarded, leaky, wrap
 from audits.errors import AttackError, AuditInputError
 from audits.records import Records, encode, encode_onto
-from audits.refit import BlackBox, ShadowPlan, blind, decode, guarded, leaky, wrap
 
 Table = Callable[[int, int], pd.DataFrame]
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import audits
-from audits.plots import overview, plots
+from audits.plots.catalogue import overview, plots
 from audits.report import html, write_html
 
 

@@ -7,7 +7,13 @@ import pytest
 from scipy import stats
 
 from audits.errors import AuditInputError
-from audits.resampling import anything, group_numbers, half_width, interval, standard_errors
+from audits.measures.resampling import (
+    anything,
+    group_numbers,
+    half_width,
+    interval,
+    standard_errors,
+)
 
 
 def test_groups_share_the_rows_evenly():

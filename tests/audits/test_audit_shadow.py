@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from audits.attacks import lira, shadow
+from audits.black_box.shadow_models import coins
+from audits.black_box.shadow_statistics import NEIGHBOURS, TOLERANCE, measure, queries
 from audits.records import Encoded, Records, concatenate, encode
-from audits.shadow_models import coins
-from audits.shadow_statistics import NEIGHBOURS, TOLERANCE, measure, queries
 from audits.statistics import auroc
 
 Table = Callable[[int, int], pd.DataFrame]

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audits import shadow_models
 from audits.attacks import lira, shadow
+from audits.black_box import shadow_models
+from audits.black_box.refit import BlackBox, Refit, ShadowPlan, blind, leaky
+from audits.black_box.shadow_models import coins, digest, shadow_runs
 from audits.errors import AttackError
 from audits.records import Encoded, Records, concatenate, encode
-from audits.refit import BlackBox, Refit, ShadowPlan, blind, leaky
-from audits.sampling import subsample
-from audits.shadow_models import coins, digest, shadow_runs
 from audits.statistics import auroc, auroc_p_value
+from audits.tables.sampling import subsample
 
 Table = Callable[[int, int], pd.DataFrame]
 ATTACKS = (lira, shadow)

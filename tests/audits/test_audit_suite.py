@@ -67,7 +67,7 @@ def without_row_numbers(result):
 
 @pytest.fixture(scope="module")
 def clean(mixed_table):
-    return audits.run(mixed_table(300, 1), mixed_table(200, 2), mixed_table(300, 3), seed=4)
+    return audits.run(mixed_table(500, 1), mixed_table(400, 2), mixed_table(500, 3), seed=4)
 
 
 # controls ----------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ def test_the_share_stated_as_detectable_is_detected(name, mixed_table):
 
 
 def test_same_seed_gives_the_same_bytes_on_one_and_two_threads(clean, mixed_table):
-    tables = mixed_table(300, 1), mixed_table(200, 2), mixed_table(300, 3)
+    tables = mixed_table(500, 1), mixed_table(400, 2), mixed_table(500, 3)
     twice = audits.run(*tables, seed=4, n_jobs=2)
     assert text_without_times(clean) == text_without_times(twice)
 
@@ -208,15 +208,15 @@ def test_the_seed_draws_subsamples_and_nothing_else(mixed_table):
 
 def test_order_of_rows_and_columns_does_not_matter(clean, mixed_table):
     tables = [
-        mixed_table(n, seed).sample(frac=1, random_state=9) for n, seed in ((300, 1), (200, 2))
+        mixed_table(n, seed).sample(frac=1, random_state=9) for n, seed in ((500, 1), (400, 2))
     ]
-    made = mixed_table(300, 3).sample(frac=1, random_state=8)
+    made = mixed_table(500, 3).sample(frac=1, random_state=8)
     moved = audits.run(*tables, made[made.columns[::-1]], seed=4)
     assert without_row_numbers(clean) == without_row_numbers(moved)
 
 
 def test_large_tables_are_subsampled_and_say_so(mixed_table, monkeypatch):
-    monkeypatch.setattr("audits.sampling.MAX_ROWS", 100)
+    monkeypatch.setattr("audits.tables.sampling.MAX_ROWS", 100)
     result = audits.run(mixed_table(300, 1), mixed_table(200, 2), mixed_table(80, 3), **THIN)
     used = {"train": 100, "holdout": 100, "synthetic": 80}
     assert result.finding("closest_record").rows_used == used

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from audits import targets
 from audits.checks import utility
 from audits.judgement import Settings
+from audits.measures import targets
+from audits.measures.targets import auroc_replicates, chosen_targets, skills
 from audits.records import encode
-from audits.targets import auroc_replicates, chosen_targets, skills
 
 SETTINGS = Settings(seed=1, confidence=0.95, groups=1)
 NAMES = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from audits.distance import pairwise
-from audits.jackknife import jackknife
+from audits.measures.resampling import jackknife
 from audits.records import Records
 from audits.statistics import Estimate
 

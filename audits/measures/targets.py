@@ -13,9 +13,9 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from audits.features import design
-from audits.learning import class_scores, number_scores
+from audits.measures.learning import class_scores, number_scores
 from audits.records import Records
+from audits.tables.features import design
 
 MAX_PER_KIND = 3
 MIN_CLASS_ROWS = 10

@@ -16,10 +16,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from joblib import Parallel, delayed
 
+from audits.black_box.refit import Refit, guarded
 from audits.errors import AttackError, AuditInputError
 from audits.records import Records, concatenate
-from audits.refit import Refit, guarded
-from audits.sampling import generator
 from audits.statistics import (
     ErrorCounts,
     LowerBound,
@@ -28,6 +27,7 @@ from audits.statistics import (
     epsilon_lower_bound,
     many_run_epsilon,
 )
+from audits.tables.sampling import generator
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -21,7 +21,7 @@ import numpy as np
 from scipy import stats
 
 from audits.distance import nearest, pairwise
-from audits.jackknife import everything, jackknife
+from audits.measures.resampling import everything, jackknife
 from audits.records import Records
 from audits.statistics import Estimate, clopper_pearson, normal_interval
 

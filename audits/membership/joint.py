@@ -14,12 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from audits.arms import Arms
-from audits.bounds import bound, canaries, claim_evidence, words
 from audits.judgement import LARGEST_BLIND_SHARE, Evidence, Settings, too_few
-from audits.membership import Scored
+from audits.membership.arms import Arms
+from audits.membership.bounds import bound, canaries, claim_evidence, words
+from audits.membership.scoring import Scored
 from audits.result import Claim
-from audits.sampling import generator
 from audits.statistics import (
     Estimate,
     LowerBound,
@@ -34,6 +33,7 @@ from audits.statistics import (
     roc,
     tpr_at_fpr,
 )
+from audits.tables.sampling import generator
 
 GROUP = "membership"
 _CURVE_POINTS = 200

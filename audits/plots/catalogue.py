@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from audits import plots_attacks, plots_quality
+from audits.plots import attacks as plots_attacks
+from audits.plots import quality as plots_quality
 from audits.result import AuditResult, Finding
 
 

@@ -7,17 +7,17 @@ from functools import partial
 
 import numpy as np
 
-from audits import at_risk, joint, membership, vulnerability
-from audits.arms import Arms, arms, focus
+from audits.black_box.refit import Refit
 from audits.errors import AttackError
 from audits.judgement import Evidence, Settings
-from audits.membership import Scored
+from audits.membership import at_risk, joint, scoring, vulnerability
+from audits.membership.arms import Arms, arms, focus
+from audits.membership.scoring import Scored
 from audits.records import Encoded
-from audits.refit import Refit
 from audits.registry import MembershipAttack, holds
 from audits.result import Claim
-from audits.sampling import generator, sizes
 from audits.steps import Steps
+from audits.tables.sampling import generator, sizes
 
 VULNERABLE = at_risk.NAME
 MEMBERSHIP_GROUPS = (joint.GROUP, VULNERABLE)
@@ -78,7 +78,7 @@ def _score(
         asked = focus(chosen, exposure, rng=generator(settings.seed, "focus"))
     try:
         _check_reference(attack, chosen)
-        return membership.run(attack, chosen, settings=settings, refit=refit, asked=asked)
+        return scoring.run(attack, chosen, settings=settings, refit=refit, asked=asked)
     except AttackError as fault:
         return Evidence(
             name=attack.NAME,

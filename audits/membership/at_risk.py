@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from audits.arms import Arms
 from audits.judgement import LARGEST_BLIND_SHARE, MIN_ROWS, Evidence, Settings
-from audits.membership import Scored
-from audits.sampling import generator
+from audits.membership.arms import Arms
+from audits.membership.scoring import Scored
+from audits.membership.vulnerability import record_risks, subgroups
 from audits.statistics import (
     Estimate,
     MaxT,
@@ -31,7 +31,7 @@ from audits.statistics import (
     max_t,
     midranks_centred,
 )
-from audits.vulnerability import record_risks, subgroups
+from audits.tables.sampling import generator
 
 NAME = "vulnerable_records"
 # Training rows listed, most at risk first.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from audits.overlap import Overlap
 from audits.records import Encoded, Records
+from audits.tables.overlap import Overlap
 
 _NAMED = 10
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from audits.binning import Cells
+from audits.tables.binning import Cells
 
 # A subgroup of fewer real rows has a coverage that is mostly chance.
 MIN_ROWS = 30

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from audits.errors import AuditInputError
-from audits.pairs import blocks, by_target
+from audits.measures.pairs import blocks, by_target
 from audits.records import Records
 
 # Weight of a category's neighbours; chosen on made tables by the power of the attack, not tuned.

@@ -17,11 +17,11 @@ import numpy as np
 from joblib import Parallel, delayed
 from scipy import special
 
+from audits.black_box.refit import BlackBox, Refit, ShadowPlan, guarded
+from audits.black_box.shadow_statistics import measure
 from audits.errors import AttackError
 from audits.records import Records, concatenate, row_ids
-from audits.refit import BlackBox, Refit, ShadowPlan, guarded
-from audits.sampling import MAX_ROWS, equal_groups, generator, subsample
-from audits.shadow_statistics import measure
+from audits.tables.sampling import MAX_ROWS, equal_groups, generator, subsample
 
 Core = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audits.arms import Arms
+from audits.black_box.refit import Refit, blind, leaky
 from audits.errors import AttackError
 from audits.judgement import Settings, unclean
+from audits.membership.arms import Arms
 from audits.records import Records, concatenate
-from audits.refit import Refit, blind, leaky
 from audits.registry import MembershipAttack, holds
-from audits.sampling import generator, subsample
 from audits.statistics import Estimate, auroc, auroc_p_value
+from audits.tables.sampling import generator, subsample
 
 # Rows in each arm of a control: enough to see what the attack can do, few enough to cost little.
 _CONTROL_ROWS = 2_500

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from audits.records import Encoded, Records, concatenate
-from audits.sampling import bounded
+from audits.tables.sampling import bounded
 
 # Fewer holdout rows than this cannot be halved into an arm and a reference worth the name.
 MIN_SPLIT = 100

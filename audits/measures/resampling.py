@@ -7,6 +7,7 @@ freedom less than there are groups.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
@@ -82,3 +83,31 @@ def anything(value: float, *, confidence: float, bounds: tuple[float, float]) ->
     if not (bounds[0] <= value <= bounds[1] and math.isfinite(value)):
         raise AuditInputError(f"figure {value} is outside the possible {bounds[0]} to {bounds[1]}")
     return Estimate(value=float(value), lower=bounds[0], upper=bounds[1], confidence=confidence)
+
+
+def random_groups(rows: int, *, rng: np.random.Generator) -> list[np.ndarray]:
+    """Row numbers in at most 20 random groups of nearly one size, each sorted."""
+    order = rng.permutation(rows)
+    return [np.sort(group) for group in np.array_split(order, max(1, min(GROUPS, rows)))]
+
+
+def jackknife(
+    value: float,
+    replicates: Sequence[float] | np.ndarray,
+    *,
+    confidence: float,
+    bounds: tuple[float, float],
+) -> Estimate:
+    """value with an interval from the figure with each group left out, cut at the bounds.
+
+    Fewer than two replicates have no spread: the interval is then all that is possible.
+    """
+    left_out = np.asarray(replicates, dtype=np.float64)
+    inside = min(max(float(value), bounds[0]), bounds[1])
+    return interval(inside, left_out, confidence=confidence, bounds=bounds)
+
+
+def everything(value: float, *, confidence: float, bounds: tuple[float, float]) -> Estimate:
+    """A figure of which nothing is known: its interval is all that is possible."""
+    inside = min(max(float(value), bounds[0]), bounds[1])
+    return anything(inside, confidence=confidence, bounds=bounds)

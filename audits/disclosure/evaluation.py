@@ -18,13 +18,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from audits.attempts import ARMS, Attempts, fisher
+from audits.disclosure.attempts import ARMS, Attempts, fisher
 from audits.errors import AttackError
 from audits.judgement import LARGEST_BLIND_SHARE, Evidence, Settings, too_few, unclean
 from audits.records import Encoded, concatenate
 from audits.registry import DisclosureAttack
-from audits.sampling import bounded, generator, sizes, subsample
 from audits.statistics import POWER, Estimate, clopper_pearson, exact
+from audits.tables.sampling import bounded, generator, sizes, subsample
 
 __all__ = ["Attempts", "evaluate", "residual_risk"]
 

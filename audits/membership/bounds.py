@@ -16,7 +16,6 @@ import numpy as np
 
 from audits.judgement import Evidence, Settings
 from audits.result import Claim
-from audits.sampling import generator
 from audits.statistics import (
     Corrected,
     LowerBound,
@@ -25,6 +24,7 @@ from audits.statistics import (
     guess,
     one_run_p_value,
 )
+from audits.tables.sampling import generator
 
 CLAIM = "claim"
 DEFAULT_DELTA = 1e-5

@@ -17,7 +17,7 @@ import numpy as np
 
 from audits.distance import nearest
 from audits.records import Layout, Records
-from audits.sampling import generator
+from audits.tables.sampling import generator
 
 NEIGHBOURS = 5
 QUERIES = 24

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audits.drawing import (
+from audits.plots.drawing import (
     BLUE,
     GREY,
     ORANGE,

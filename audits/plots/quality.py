@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from audits.drawing import BLUE, ORANGE, plain, svg
+from audits.plots.drawing import BLUE, ORANGE, plain, svg
 from audits.result import AuditResult, Finding
 
 if TYPE_CHECKING:

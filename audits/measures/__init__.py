@@ -1,0 +1,1 @@
+"""Measures that checks and attacks share: densities, neighbourhoods, learners, resampling."""

@@ -1,0 +1,1 @@
+"""The plots of an audit as SVG text."""

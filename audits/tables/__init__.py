@@ -1,0 +1,1 @@
+"""The tables of an audit: reading columns, cutting them in cells, sampling, overlap."""
