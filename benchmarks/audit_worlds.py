@@ -1,5 +1,6 @@
-"""Tables for benchmarks/audits.py: independent draws of one population, so nothing can leak."""
+"""Tables for benchmarks/audit_rates.py: independent draws of one population, so nothing can leak."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -37,6 +38,17 @@ def narrow(n: int, rng: np.random.Generator) -> pd.DataFrame:
     )
 
 
+def towns(n: int, rng: np.random.Generator) -> pd.DataFrame:
+    """A number and eleven towns of equal size: small groups that are tested on their own."""
+    return pd.DataFrame(
+        {
+            "income": np.round(rng.lognormal(10.0, 0.5, n)),
+            "town": np.array(list("abcdefghijk"))[rng.integers(0, 11, n)],
+            "member": rng.random(n) < 0.4,
+        }
+    )
+
+
 def wide(n: int, rng: np.random.Generator) -> pd.DataFrame:
     """Ten numbers and ten categories that hang together through three hidden factors."""
     hidden = rng.normal(size=(n, 3))
@@ -61,19 +73,43 @@ def fifteen(n: int, rng: np.random.Generator) -> pd.DataFrame:
     return table
 
 
-# Each has its sizes of train, holdout and synthetic. Train and synthetic are as large; the holdout
-# is half of train, which is where distance scores that do not correct for size go wrong.
-WORLDS: dict[str, tuple[Make, tuple[int, int, int]]] = {
+# Each has its rows of train, holdout and synthetic. The holdout is half of train, which is where
+# scores that do not correct for size go wrong. In the towns' world groups hold 50 rows of either
+# table and at most a tenth of both, so that they are tested; elsewhere they are too small.
+Sizes = tuple[int, int, int]
+WORLDS: dict[str, tuple[Make, Sizes]] = {
     "mixed": (mixed, (200, 100, 200)),
     "binary": (binary, (200, 100, 200)),
     "narrow": (narrow, (200, 100, 200)),
     "wide": (wide, (200, 100, 200)),
+    "towns": (towns, (700, 700, 200)),
+}
+# Larger, as a test must be able to see something before it states what.
+POWER: dict[str, tuple[Make, Sizes]] = {
+    "mixed": (mixed, (600, 300, 600)),
+    "wide": (wide, (600, 300, 600)),
+}
+# Rows of train (and of its copy) and of the holdout.
+COPIES: dict[str, tuple[int, int]] = {
+    f"{train:,} rows, holdout {holdout:,}": (train, holdout)
+    for train, holdout in ((60, 60), (200, 100), (500, 250), (1_000, 1_000))
 }
 
 
 def draw(
-    make: Make, sizes: tuple[int, int, int], rng: np.random.Generator
+    make: Make, sizes: Sizes, rng: np.random.Generator
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Independent train, holdout and synthetic tables: no leak."""
     train, holdout, synthetic = (make(size, rng) for size in sizes)
     return train, holdout, synthetic
+
+
+def plant(
+    tables: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame], share: float, rng: np.random.Generator
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The same tables, this share of the training rows (rounded up) standing in the synthetic."""
+    train, holdout, synthetic = tables
+    count = min(math.ceil(share * len(train) - 1e-9), len(synthetic))
+    copied = train.iloc[rng.permutation(len(train))[:count]]
+    kept = synthetic.iloc[rng.permutation(len(synthetic))[count:]]
+    return train, holdout, pd.concat([copied, kept], ignore_index=True)

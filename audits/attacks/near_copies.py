@@ -89,7 +89,7 @@ def _best(
 ) -> np.ndarray:
     """Largest surprise over all synthetic rows, for one block of targets."""
     # Products start high enough for their factors, at least 1 / rows each, to stay in float32.
-    together = max(1, int(2.0 * _DECADES / max(1.0, math.log10(rows))))
+    together = max(1, int(2.0 * _DECADES / max(1.0, math.log10(_unit(rows)))))
     groups = [slice(i, i + together) for i in range(0, len(left), together)]
     best = np.full(targets.stop - targets.start, -np.inf)
     for made in blocks(rows):

@@ -62,6 +62,31 @@ def verify_command(
     return Verification((*outcome.checks, replay_audit(bundle, train, holdout)))
 
 
-def attack_summaries() -> dict[str, str]:
-    """What the installed attacks need to know, by name."""
-    return {name: attack.KNOWLEDGE for name, attack in registry.choose(None).items()}
+def attack_summaries() -> dict[str, dict[str, str]]:
+    """The installed attacks by name: `kind`, what the attacker `holds`, and the `run` they need.
+
+    Kinds are "membership" and "disclosure"; the latter name their `criterion` as well. `run` is
+    "audit", or "library" where the generator itself must be handed over (`refit`).
+
+    Raises:
+        InputError: an installed attack breaks its contract.
+    """
+    try:
+        installed = registry.choose(None)
+    except AuditError as error:
+        raise InputError(str(error)) from error
+    return {name: _summary(attack) for name, attack in installed.items()}
+
+
+def _summary(attack: registry.Attack) -> dict[str, str]:
+    if registry.is_membership(attack):
+        box = "refit" in registry.holds(attack)
+        run = "library" if box else "audit"
+        return {"kind": "membership", "holds": attack.KNOWLEDGE, "run": run}
+    criterion = getattr(attack, "CRITERION", "")
+    return {
+        "kind": "disclosure",
+        "criterion": criterion,
+        "holds": attack.KNOWLEDGE,
+        "run": "audit",
+    }

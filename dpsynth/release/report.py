@@ -15,12 +15,19 @@ from audits.result import AuditResult, Finding
 from audits.statistics import Estimate
 from dpsynth.errors import InputError
 from dpsynth.privacy.statement import PrivacyStatement
-from dpsynth.release import figures, words
+from dpsynth.release import figures, figures_evidence, words
+from dpsynth.release.drawing import MOST_COLUMNS
 from dpsynth.release.gate import Decision
 from dpsynth.release.svg import Picture
 from dpsynth.schema import Schema
 
 Edition = Literal["public", "internal"]
+
+#: Training rows listed by their number; the audit's own result holds more.
+MOST_ROWS = 10
+
+#: The audit's name for the attacks that it tests together.
+MEMBERSHIP = "membership"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -88,6 +95,7 @@ def _environment(*, html: bool) -> Environment:
         "number": words.number,
         "odds": words.odds,
         "day": words.day,
+        "sentence": words.sentence,
         "interval": _interval,
         "svg": lambda picture: Markup(picture.svg),  # made by svg.py, every text in it escaped
         "cell": _markdown_cell,
@@ -124,9 +132,11 @@ def _context(data: ReportData) -> dict[str, Any]:
         "trade_off": figures.trade_off(data.statement),
         "budget": figures.budget(facts["groups"]),
         "one_way": _one_way(data),
-        "columns_left_out": max(0, len(data.schema.modelled) - figures.MOST_COLUMNS),
+        "columns_left_out": max(0, len(data.schema.modelled) - MOST_COLUMNS),
         "findings": () if data.audit is None else data.audit.findings,
         "pictures": _evidence_pictures(data),
+        "together": _together(data.audit),
+        "exposed": _exposed(data.audit),
         "fidelity": _fidelity(data.audit),
     }
 
@@ -139,24 +149,59 @@ def _one_way(data: ReportData) -> list[tuple[str, Picture]]:
 
 def _evidence_pictures(data: ReportData) -> dict[str, list[Picture]]:
     """Pictures of real rows, by the section they belong to."""
-    found: dict[str, list[Picture]] = {}
-    for finding in () if data.audit is None else data.audit.findings:
-        made = _pictures_of(finding, data.statement)
-        found.setdefault(finding.family, []).extend(made)
-    return found
+    if data.audit is None:
+        return {}
+    families: dict[str, list[Finding]] = {}
+    for finding in data.audit.findings:
+        families.setdefault(finding.family, []).append(finding)
+    made = {family: _drawn(family, found, data) for family, found in families.items()}
+    return {family: [one for one in several if one] for family, several in made.items()}
 
 
-def _pictures_of(finding: Finding, statement: PrivacyStatement) -> list[Picture]:
-    matrix = finding.curves.get("tvd2_matrix")
-    made = {
-        "membership": lambda: figures.attack_curve(finding, statement),
-        "nearest_neighbours": lambda: figures.distances(finding),
-        "diversity": lambda: figures.coverage(finding),
-        "fidelity": lambda: figures.heat_map(finding.curves["columns"], matrix) if matrix else None,
-    }
-    draw = made.get(finding.family)
-    drawn = None if draw is None else draw()
-    return [] if drawn is None else [drawn]
+def _drawn(family: str, findings: list[Finding], data: ReportData) -> list[Picture | None]:
+    if family == "membership":
+        curves = figures_evidence.attack_curves(findings, data.statement)
+        return [curves, figures_evidence.attack_areas(findings)]
+    if family == "disclosure":
+        return [figures_evidence.criteria(findings)]
+    draw = {
+        "nearest_neighbours": figures_evidence.distances,
+        "diversity": figures_evidence.coverage,
+        "fidelity": figures_evidence.heat_map,
+    }.get(family)
+    return [] if draw is None else [draw(finding) for finding in findings]
+
+
+def _together(audit: AuditResult | None) -> str:
+    """What the membership attacks say as a group, in a sentence."""
+    tests = [item for item in audit.findings if item.group == MEMBERSHIP] if audit else []
+    leaks = [item.name for item in tests if item.verdict == "leak"]
+    seeing = sum(item.verdict == "none" for item in tests)
+    if not tests:
+        return ""
+    if leaks:
+        return f"Of {len(tests)} attacks, tested together, {len(leaks)} did: {', '.join(leaks)}."
+    if not seeing:
+        return f"None of the {len(tests)} attacks would have noticed a leak in this very table."
+    return (
+        f"Of {len(tests)} attacks, tested together, none did; {seeing} would have noticed a leak "
+        "of the size each states."
+    )
+
+
+def _exposed(audit: AuditResult | None) -> list[tuple[int, str, float, float]]:
+    """(training row, attack, share of outsiders as suspicious, its upper end), most at risk first.
+
+    The attack is the one that reaches the row best.
+    """
+    found = [] if audit is None else [item.curves.get("records", []) for item in audit.findings]
+    rows = []
+    listed = [record for records in found for record in records if record["attacks"]]
+    for record in listed[:MOST_ROWS]:
+        attack = min(record["attacks"], key=lambda name: record["attacks"][name]["false_positives"])
+        reach = record["attacks"][attack]
+        rows.append((record["row"], attack, reach["false_positives"], reach["upper"]))
+    return rows
 
 
 def _fidelity(audit: AuditResult | None) -> list[tuple[str, Estimate, Estimate]]:

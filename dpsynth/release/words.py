@@ -76,7 +76,7 @@ def rule_lines(rules: Sequence[RuleOutcome]) -> list[RuleLine]:
             badge=_BADGES[rule.verdict],
             why=rule.why,
             source=rule.source,
-            detail=_sentence(rule.reason or _coarse(rule.found)),
+            detail=sentence(rule.reason or _coarse(rule.found)),
         )
         for rule in sorted(rules, key=lambda rule: order[rule.verdict])
     ]
@@ -91,7 +91,8 @@ def _title(rule: str) -> str:
     return f"{_KINDS.get(kind, kind)}: {plain}"
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """The text with a capital letter first and a full stop last; empty stays empty."""
     if not text:
         return ""
     return text[0].upper() + text[1:] + ("" if text.endswith(".") else ".")

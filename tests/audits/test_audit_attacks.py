@@ -300,3 +300,15 @@ def test_attacks_that_break_the_contract_are_refused(changes, message):
     good = {"NAME": "good", "KNOWLEDGE": "nothing", "score": plain}
     with pytest.raises(AttackError, match=message):
         registry.collect([closest_record, SimpleNamespace(**(good | changes))])
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5, 65, 75, 127, 128, 129, 600])
+def test_wide_tables_neither_overflow_nor_lose_a_copy(rows):
+    """Products over 150 columns stay inside float32 at any row count; a copy is still found."""
+    rng = np.random.default_rng(rows)
+    real, made = (pd.DataFrame(rng.normal(size=(rows, 150))).add_prefix("x") for _ in range(2))
+    leaky = pd.concat([made[1:], real[:1]])
+    tables = encode(real, made, leaky)
+    scores = near_copies.score(tables.train, synthetic=tables.synthetic)
+    assert np.isfinite(scores).all()
+    assert scores[0] == scores.max()

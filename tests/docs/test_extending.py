@@ -4,9 +4,12 @@ import importlib.util
 import inspect
 import re
 import sys
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint
+from itertools import product
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +18,7 @@ from torch import Tensor, nn
 
 import audits
 from audits import registry as attack_registry
-from audits.records import encode
+from audits.records import Records, encode
 from dpsynth import Column, Schema, Synthesizer
 from dpsynth.generators import registry as generator_registry
 from dpsynth.privacy.noise import seeded_noise
@@ -49,7 +52,23 @@ def _contract(path: str) -> dict[str, object]:
 
 
 GENERATOR_CONTRACT = _contract("tests/contract/test_generators.py")
-ATTACK_CONTRACT = tuple(_contract("tests/audits/test_audit_attacks.py"))
+ATTACK_PAGE = "tests/audits/test_audit_attacks.py"
+
+
+def _settings(function: object) -> dict[str, list[Any]]:
+    """The values that a test is run with, by argument."""
+    marks = getattr(function, "pytestmark", ())
+    return {mark.args[0]: list(mark.args[1]) for mark in marks if mark.name == "parametrize"}
+
+
+def _attack_contract() -> Iterator[Any]:
+    """Every test that is run on membership attacks without a box, with each other setting."""
+    for test, function in _contract(ATTACK_PAGE).items():
+        settings = _settings(function)
+        if "closest_record" in settings.pop("name"):
+            for values in product(*settings.values()):
+                given = dict(zip(settings, values, strict=True))
+                yield pytest.param(test, given, id=f"{test}-{given}" if given else test)
 
 
 @pytest.fixture
@@ -118,16 +137,49 @@ def test_the_generator_trains_and_learns_a_relation(chain: ModuleType) -> None:
     assert made.loc[~north, "height"].mean() - made.loc[north, "height"].mean() > 10.0
 
 
-@pytest.mark.parametrize("test", ATTACK_CONTRACT)
-def test_the_attack_keeps_the_contract(test: str, crowding: ModuleType) -> None:
-    function = _contract("tests/audits/test_audit_attacks.py")[test]
-    given = {"name": crowding.NAME, "tables": encode(_table(120, 1), _table(90, 2), _table(150, 3))}
-    wanted = inspect.signature(function).parameters  # type: ignore[arg-type]
-    function(**{key: value for key, value in given.items() if key in wanted})  # type: ignore[operator]
+@pytest.mark.parametrize(("test", "setting"), list(_attack_contract()))
+def test_the_attack_keeps_the_contract(
+    test: str, setting: dict[str, Any], crowding: ModuleType
+) -> None:
+    # Loaded now, with the attack installed, so that the contract knows it by name.
+    function: Any = _contract(ATTACK_PAGE)[test]
+    frames = [_table(rows, seed) for seed, rows in enumerate((120, 90, 150, 100))]
+    given = {
+        "name": crowding.NAME,
+        "tables": encode(*frames[:3], reference=frames[3]),
+        "mixed_table": _table,
+        **setting,
+    }
+    wanted = inspect.signature(function).parameters
+    function(**{key: value for key, value in given.items() if key in wanted})
+
+
+def test_the_contract_of_attacks_is_all_there() -> None:
+    found = {param.values[0] for param in _attack_contract()}
+    assert {"test_planted_copies_score_higher", "test_order_of_rows_does_not_matter"} <= found
+    assert len(found) >= 7
+
+
+def test_the_contract_refuses_an_attack_that_looks_at_the_order(
+    crowding: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def counting(targets: Records, *, synthetic: Records) -> np.ndarray:
+        return np.arange(len(targets), dtype=np.float64)
+
+    monkeypatch.setattr(crowding, "score", counting)
+    frames = [_table(rows, seed) for seed, rows in enumerate((120, 90, 150, 100))]
+    contract: Any = _contract(ATTACK_PAGE)["test_order_of_rows_does_not_matter"]
+    with pytest.raises(AssertionError):
+        contract(name="crowding", tables=encode(*frames[:3], reference=frames[3]))
 
 
 def test_the_attack_takes_part_in_an_audit(crowding: ModuleType) -> None:
-    result = audits.run(_table(300, 1), _table(300, 2), _table(300, 3))
+    assert {"closest_record", "crowding"} <= set(attack_registry.choose(None))
+    result = audits.run(
+        *(_table(300, seed) for seed in (1, 2, 3)),
+        attacks=["closest_record", "crowding"],
+        checks=["copies"],
+    )
     assert {"closest_record", "crowding"} <= {finding.name for finding in result.findings}
     (found,) = [finding for finding in result.findings if finding.name == "crowding"]
     assert found.verdict != "leak"
@@ -136,7 +188,7 @@ def test_the_attack_takes_part_in_an_audit(crowding: ModuleType) -> None:
 def test_the_attack_notices_copies(crowding: ModuleType) -> None:
     train = _table(300, 1)
     copied = pd.concat([train, train, train], ignore_index=True)
-    result = audits.run(train, _table(300, 2), copied, attacks=["crowding"])
+    result = audits.run(train, _table(300, 2), copied, attacks=["crowding"], checks=["copies"])
     (found,) = [finding for finding in result.findings if finding.name == "crowding"]
     assert found.verdict == "leak"
 

@@ -9,7 +9,7 @@ import pytest
 from audits.result import AuditResult
 from dpsynth.fitted import FittedModel
 from dpsynth.privacy.statement import PrivacyStatement
-from dpsynth.release.evidence import audit_tables
+from dpsynth.release.evidence import AuditOptions, audit_tables
 from dpsynth.release.gate import decide
 from dpsynth.release.policy import default_policy_text, parse_policy
 from dpsynth.schema import Schema
@@ -31,10 +31,14 @@ def statement(synthesizer: Callable, parts: tuple[pd.DataFrame, ...]) -> Privacy
 
 
 def evidence(
-    parts: tuple[pd.DataFrame, pd.DataFrame], synthetic: pd.DataFrame, schema: Schema, seed: int = 0
+    parts: tuple[pd.DataFrame, pd.DataFrame],
+    synthetic: pd.DataFrame,
+    schema: Schema,
+    seed: int = 0,
+    attacks: list[str] | None = None,
 ) -> AuditResult:
     tables = tuple(Table.from_frame(frame) for frame in (*parts, synthetic))
-    return audit_tables(tables, schema=schema, seed=seed)
+    return audit_tables(tables, schema=schema, options=AuditOptions(seed=seed, attacks=attacks))
 
 
 def blind(rows: int, seed: int) -> pd.DataFrame:
@@ -89,13 +93,13 @@ def test_copies_of_the_holdout_are_no_leak_of_the_training_rows(
     parts: tuple[pd.DataFrame, pd.DataFrame], schema: Schema
 ) -> None:
     """The attack's direction: closeness to rows that were never trained on is no membership."""
-    audit = evidence(parts, parts[1], schema)
+    audit = evidence(parts, parts[1], schema, attacks=["closest_record"])
     assert audit.finding("closest_record").verdict != "leak"
 
 
 def test_seeded_noise_is_refused_whatever_the_evidence(
     parts: tuple[pd.DataFrame, pd.DataFrame], schema: Schema, statement: PrivacyStatement
 ) -> None:
-    audit = evidence(parts, blind(700, seed=4), schema)
+    audit = evidence(parts, blind(700, seed=4), schema, attacks=["closest_record"])
     unsafe = statement.model_copy(update={"releasable": False})
     assert decide(unsafe, audit, POLICY).verdict == "refuse"

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from audits import suite
-from audits.result import AuditResult, Finding
+from audits.result import AuditResult, Claim, Finding
 from audits.statistics import Estimate
 from dpsynth.privacy.events import GaussianEvent
 from dpsynth.privacy.ledger import Charge
@@ -79,7 +79,7 @@ def make_statement(*, mu: float = 0.24, **changes: Any) -> PrivacyStatement:
 
 
 def make_finding(
-    name: str, verdict: str = "none", **figures: tuple[float, float, float]
+    name: str, verdict: str = "none", group: str = "", **figures: tuple[float, float, float]
 ) -> Finding:
     return Finding(
         name=name,
@@ -91,16 +91,18 @@ def make_finding(
         verdict=verdict,
         reason=f"{name} came to {verdict}",
         blind_spot="nothing it was not made for",
+        group=group,
     )
 
 
-def make_audit(*findings: Finding, rows: int = 1000) -> AuditResult:
+def make_audit(*findings: Finding, rows: int = 1000, claim: Claim | None = None) -> AuditResult:
     return AuditResult(
         seed=0,
         confidence=0.95,
         sizes={"train": rows, "holdout": 100, "synthetic": 1000},
         findings=findings,
         versions={},
+        claim=claim,
     )
 
 
@@ -145,7 +147,13 @@ def contents(tables: dict[str, pd.DataFrame]) -> Callable[..., BundleContents]:
 
     schema, statement = make_schema(), make_statement()
     frames = [audit_frame(Table.from_frame(table), schema) for table in tables.values()]
-    audit = suite.run(*frames, kinds={c.name: AUDIT_KINDS[c.kind] for c in schema.columns})
+    audit = suite.run(
+        *frames,
+        kinds={c.name: AUDIT_KINDS[c.kind] for c in schema.columns},
+        claim=Claim(epsilon=1.0, delta=1e-5),
+        attacks=["closest_record", "local_density", "linkability"],
+        checks=["nearest_neighbours", "copies", "diversity", "fidelity"],
+    )
 
     def build(policy_text: str = POLICY, **changes: Any) -> BundleContents:
         claim = changes.pop("statement", statement)

@@ -2,6 +2,7 @@ import math
 
 import pytest
 
+from audits.result import Claim
 from dpsynth.release.gate import Decision, decide
 from dpsynth.release.policy import parse_policy, policy_hash
 
@@ -118,6 +119,57 @@ def test_a_leak_the_policy_did_not_think_of_refuses(gate, finding):
     assert decision.verdict == "refuse"
     assert outcome(decision, "finding new_attack") == "refuse"
     assert "finding quiet" not in {rule.rule for rule in decision.rules}
+
+
+GROUP = '[[group]]\nname = "membership"\n'
+
+
+@pytest.mark.parametrize(
+    ("settings", "found", "verdict"),
+    [
+        ("", ("none", "inconclusive"), "allow"),
+        ("", ("inconclusive", "inconclusive"), "inconclusive"),
+        ("", ("none", "leak"), "refuse"),
+        ("", (), "inconclusive"),
+        ("", ("measured",), "inconclusive"),
+        ('inconclusive = "allow"', ("inconclusive",), "allow"),
+        ('inconclusive = "allow"', (), "inconclusive"),
+        ('inconclusive = "refuse"', (), "refuse"),
+        ('inconclusive = "refuse"', ("inconclusive",), "refuse"),
+    ],
+)
+def test_one_test_of_a_group_must_have_been_able_to_see(gate, finding, settings, found, verdict):
+    findings = [finding(f"attack{i}", one, "membership") for i, one in enumerate(found)]
+    stranger = finding("other", "none", "other")
+    decision = gate(GROUP + settings, *findings, stranger)
+    assert outcome(decision, "group membership") == verdict
+    assert decision.verdict == verdict
+
+
+def test_a_leak_in_a_group_refuses_though_the_group_is_lenient(gate, finding):
+    text = f'{GROUP}leak = "allow"'
+    decision = gate(text, finding("attack", "leak", "membership"))
+    assert outcome(decision, "group membership") == "allow"
+    assert decision.verdict == "refuse", "the finding itself is not named by the policy"
+
+
+@pytest.mark.parametrize(
+    ("held", "verdict"),
+    [
+        (None, None),
+        ((1.0, 1e-5), "allow"),
+        ((1.0 + 1e-12, 1e-5), "allow"),
+        ((2.0, 1e-5), "inconclusive"),
+        ((0.5, 1e-5), "inconclusive"),
+        ((1.0, 1e-6), "inconclusive"),
+    ],
+)
+def test_the_audit_must_have_tested_the_claim_that_is_made(statement, audit, held, verdict):
+    claim = None if held is None else Claim(epsilon=held[0], delta=held[1])
+    decision = decide(statement(), audit(claim=claim), parse_policy('name = "x"'))
+    found = {rule.rule: rule.verdict for rule in decision.rules}
+    assert found.get("audited_claim") == verdict
+    assert decision.verdict == (verdict or "allow")
 
 
 def test_refuse_outweighs_inconclusive(gate, finding):

@@ -2,6 +2,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from audits.result import AuditResult
 from dpsynth.errors import InputError
-from dpsynth.release import figures
+from dpsynth.release import figures, figures_evidence
 from dpsynth.release.report import ReportData, card, render
 from dpsynth.schema import Column, Schema
 
@@ -91,7 +92,9 @@ def pictures(folder, edition):
 
 
 def test_each_edition_draws_what_it_may(allowed, refused):
-    columns, claim, evidence = 5, 2, 4
+    columns, claim = 5, 2
+    # Two of membership, and one each of disclosure, distances, coverage and pairs.
+    evidence = 6
     assert pictures(allowed, "public") == columns + claim
     assert pictures(refused, "public") == claim
     assert pictures(allowed, "internal") == columns + claim + evidence
@@ -100,7 +103,8 @@ def test_each_edition_draws_what_it_may(allowed, refused):
 
 def test_the_order_is_the_readers(allowed):
     html = read(allowed, "internal/report.html")
-    order = ["verdict", "person", "budget", "utility", "membership", "neighbours", "diversity"]
+    order = ["verdict", "person", "budget", "utility"]
+    order += ["membership", "disclosure", "neighbours", "diversity"]
     places = [html.index(f'id="{name}"') for name in [*order, "rules", "unprotected", "reproduce"]]
     assert all(before < after for before, after in pairwise(places))
 
@@ -108,7 +112,7 @@ def test_the_order_is_the_readers(allowed):
 def test_the_verdict_is_said_in_plain_words(allowed, refused):
     assert "This table may be shared." in Page(read(allowed, "public/report.html")).text
     text = Page(read(refused, "public/report.html")).text
-    assert "This table must not be shared. 1 of 8 rules" in text
+    assert "This table must not be shared. 1 of 9 rules" in text
     assert (
         "A bug detector, never a verdict on privacy"
         in Page(read(allowed, "internal/report.html")).text
@@ -148,10 +152,29 @@ def public_text(folder):
     return re.sub(r"[0-9a-f]{64}", "", " ".join([*parts, page, json.dumps(kept)]))
 
 
+def numbers_without_evidence(contents, **changes):
+    """What the public page and card say of statement and columns alone."""
+    made = contents(**changes)
+    decision = made.decision.public()
+    bare = decision.model_copy(update={"rules": tuple(r for r in decision.rules if not r.private)})
+    data = ReportData(
+        edition="public",
+        title=made.title,
+        created=made.created,
+        statement=made.statement,
+        decision=bare,
+        schema=made.schema,
+        table="public/synthetic.csv",
+        synthetic=made.synthetic,
+    )
+    return numbers_in(Page(render(data)).text + card(data))
+
+
 @pytest.mark.parametrize("verdict", ["allowed", "refused"])
-def test_public_holds_no_figure_measured_on_real_rows(request, verdict):
+def test_public_holds_no_figure_measured_on_real_rows(request, contents, verdict):
     folder = request.getfixturevalue(verdict)
-    private = private_numbers(folder)
+    # A share of the synthetic rows may equal a private figure by chance.
+    private = private_numbers(folder) - numbers_without_evidence(contents)
     inside = numbers_in(Page(read(folder, "internal/report.html")).text)
     assert len(private & inside) > 10, (
         "the internal edition shows them, so the search can find them"
@@ -169,7 +192,8 @@ def test_coarse_evidence_shows_steps_only(contents, tmp_path):
     assert float(low) < float(high)
     assert {round(float(v) * 100) % 5 for v in (low, high)} == {0}
     assert "rounded outwards to steps of 0.05" in page
-    assert private_numbers(folder) & numbers_in(public_text(folder)) == set()
+    private = private_numbers(folder) - numbers_without_evidence(contents)
+    assert private & numbers_in(public_text(folder)) == set()
 
 
 def test_the_public_edition_refuses_private_data(contents):
@@ -218,20 +242,28 @@ def test_hard_columns_are_drawn():
     assert "2001-09-09" in drawn[4][1].alt
 
 
-def test_a_heat_map_without_pairs_is_drawn():
-    alone = figures.heat_map(["a"], [[None]])
+def heat_map(finding, names, matrix):
+    curves = {"columns": names, "tvd2_matrix": matrix}
+    return figures_evidence.heat_map(replace(finding("x"), curves=curves))
+
+
+def test_a_heat_map_without_pairs_is_drawn(finding):
+    alone = heat_map(finding, ["a"], [[None]])
     assert "for - with -" in alone.alt
     names = [f"column {i}" for i in range(60)]
     matrix = [[None if i == j else float(i == 59 or j == 59) for j in range(60)] for i in range(60)]
-    assert "40 columns" in figures.heat_map(names, matrix).alt
-    assert "column 0 with column 59" in figures.heat_map(names, matrix).caption
+    assert "40 columns" in heat_map(finding, names, matrix).alt
+    assert "column 0 with column 59" in heat_map(finding, names, matrix).caption
 
 
 def test_findings_without_curves_draw_nothing(finding, statement):
     bare = finding("x")
-    assert figures.attack_curve(bare, statement()) is None
-    assert figures.distances(bare) is None
-    assert figures.coverage(bare) is None
+    assert figures_evidence.attack_curves([bare], statement()) is None
+    assert figures_evidence.attack_areas([bare]) is None
+    assert figures_evidence.criteria([bare]) is None
+    assert figures_evidence.distances(bare) is None
+    assert figures_evidence.coverage(bare) is None
+    assert figures_evidence.heat_map(bare) is None
 
 
 def luminance(colour):
@@ -321,3 +353,64 @@ def test_render_and_card_are_the_same_every_time(contents):
     )
     assert render(data) == render(data)
     assert "long ago" in card(data)
+
+
+def test_the_strongest_attack_is_named_and_the_ceiling_is_that_of_replacing(finding, statement):
+    """Dong, Roth and Su: a group of two at mu is as safe as one at 2 mu."""
+    from scipy import stats
+
+    claim = statement(mu=1.0)
+    rates, ceiling = figures_evidence._replacing(claim)
+    inner = (rates > 0.01) & (rates < 0.99)
+    expected = stats.norm.cdf(stats.norm.ppf(rates[inner]) + 2.0)
+    single = stats.norm.cdf(stats.norm.ppf(rates[inner]) + 1.0)
+    assert np.abs(ceiling[inner] - expected).max() < 0.02
+    assert np.abs(single - expected).max() > 0.2, "one step would not pass"
+    curves = {"roc_fpr": [0.0, 0.5, 1.0], "roc_tpr": [0.0, 0.5, 1.0]}
+    weak, strong = (
+        replace(finding(name, auroc=(0.4, area, 0.7)), curves=curves)
+        for name, area in (("weak", 0.51), ("strong", 0.58))
+    )
+    drawn = figures_evidence.attack_curves([weak, strong], claim)
+    assert "strongest is strong, with an area under the curve of 0.580" in drawn.alt
+    assert "weak 0.510; strong 0.580" in figures_evidence.attack_areas([weak, strong]).alt
+
+
+def test_criteria_show_members_against_others(finding):
+    rates = {"attack_rate": (0.5, 0.6, 0.7), "control_rate": (0.3, 0.4, 0.5)}
+    whole = finding("linkability", **rates, baseline_rate=(0.1, 0.2, 0.3))
+    partial = finding("singling_out", **rates)
+    drawn = figures_evidence.criteria([whole, partial])
+    assert drawn.alt.endswith("linkability 60.0% against 40.0%.")
+
+
+def test_the_internal_edition_has_the_whole_picture_of_the_attacks(allowed):
+    text = Page(read(allowed, "internal/report.html")).text
+    audit = AuditResult.from_json_text(read(allowed, "internal/audit.json"))
+    assert "Of 2 attacks, tested together, none did; " in text
+    assert "What the attacker holds. The synthetic table" in text
+    for finding in audit.findings:
+        assert finding.reason in text, finding.name
+    (records,) = [f.curves["records"] for f in audit.findings if f.name == "vulnerable_records"]
+    table = text.split("Training rows that the attacks reach first")[-1]
+    assert str(records[0]["row"]) in table
+    for note in audit.notes:
+        assert note in text
+    public = Page(read(allowed, "public/report.html")).text
+    assert "Training rows that the attacks reach first" not in public
+    assert "tested together" not in public
+
+
+def test_what_the_attacks_say_together(finding, audit):
+    from dpsynth.release.report import _together
+
+    def say(*verdicts):
+        found = [finding(f"a{i}", v, "membership") for i, v in enumerate(verdicts)]
+        return _together(audit(*found))
+
+    assert say("none", "inconclusive").startswith(
+        "Of 2 attacks, tested together, none did; 1 would"
+    )
+    assert say("none", "leak") == "Of 2 attacks, tested together, 1 did: a1."
+    assert "None of the 2 attacks would have noticed" in say("inconclusive", "inconclusive")
+    assert say() == _together(None) == ""
