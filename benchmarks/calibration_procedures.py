@@ -25,6 +25,7 @@ from audits.statistics import (
     Estimate,
     Fixed,
     MultiSplit,
+    OneRunBound,
     Rule,
     Split,
     advantage,
@@ -41,6 +42,7 @@ from audits.statistics import (
     max_t,
     median_interval,
     midranks_centred,
+    one_run_curve_epsilon,
     one_run_epsilon,
     one_run_mu,
     tpr_at_fpr,
@@ -88,19 +90,33 @@ def procedures() -> list[Procedure]:
 
 def _one_run() -> list[Procedure]:
     """Bounds on epsilon from the guesses of one run, under every rule and mechanism."""
-    return [
+    found = [
         Procedure(f"one-run epsilon, {name}", data, _one_run_alarm(rule, world))
         for (name, rule), (data, world) in product(RULES.items(), worlds().items())
     ]
+    return found + [
+        Procedure(
+            f"one-run epsilon by the curve, {name}",
+            data,
+            _one_run_alarm(RULES[name], world, one_run_curve_epsilon),
+        )
+        for name, (data, world) in product(("fixed", "corrected grid"), worlds().items())
+    ]
 
 
-def _one_run_alarm(rule: Rule, world: World) -> Alarm:
+def _one_run_alarm(rule: Rule, world: World, bound: OneRunBound = one_run_epsilon) -> Alarm:
     def alarms(rng: Generator) -> bool:
         scores, included = world.draw(rng, CANARIES)
-        bound = epsilon_lower_bound(
-            scores, included, rule=rule, delta=world.delta, confidence=CONFIDENCE, rng=rng
+        found = epsilon_lower_bound(
+            scores,
+            included,
+            rule=rule,
+            delta=world.delta,
+            confidence=CONFIDENCE,
+            rng=rng,
+            bound=bound,
         )
-        return bound.epsilon > world.epsilon
+        return found.epsilon > world.epsilon
 
     return alarms
 

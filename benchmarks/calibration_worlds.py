@@ -39,6 +39,7 @@ def worlds() -> dict[str, World]:
         "Gaussian": World(draw=gaussian, epsilon=2.0, delta=DELTA),
         "Laplace": World(draw=_laplace, epsilon=1.0, delta=0.0),
         "randomised response": World(draw=_response, epsilon=1.0, delta=0.0),
+        "response, 1 % revealed": World(draw=revealed(2.0, 0.01), epsilon=2.0, delta=0.01),
         "subsampled Gaussian": World(draw=_subsampled, epsilon=subsampled, delta=DELTA),
     }
 
@@ -101,6 +102,22 @@ def _response(rng: Generator, m: int) -> tuple[np.ndarray, np.ndarray]:
     included = _coins(rng, m)
     truthful = rng.random(m) < special.expit(1.0)
     return (included == truthful).astype(float), included
+
+
+def revealed(epsilon: float, delta: float) -> Draw:
+    """Randomised response that tells the truth for sure in a share delta of the cases.
+
+    The extreme point of (epsilon, delta): no mechanism that keeps both tells more.
+    """
+
+    def draw(rng: Generator, m: int) -> tuple[np.ndarray, np.ndarray]:
+        included = _coins(rng, m)
+        truthful = rng.random(m) < special.expit(epsilon)
+        sure = rng.random(m) < delta
+        answers = np.where(included == truthful, 1.0, -1.0)
+        return np.where(sure, np.where(included, 2.0, -2.0), answers), included
+
+    return draw
 
 
 def _subsampled(rng: Generator, m: int) -> tuple[np.ndarray, np.ndarray]:

@@ -22,7 +22,8 @@ from audits.statistics import (
     epsilon_lower_bound,
     exact,
     guess,
-    one_run_p_value,
+    one_run_curve_epsilon,
+    one_run_curve_p_value,
 )
 from audits.tables.sampling import generator
 
@@ -92,6 +93,7 @@ def bound(
         delta=min(delta, 0.5),
         confidence=1.0 - settings.alpha / attacks,
         rng=generator(settings.seed, "guesses"),
+        bound=one_run_curve_epsilon,
     )
 
 
@@ -160,7 +162,7 @@ def _rule(size: int) -> Corrected:
 def _p_value(found: Canaries, epsilon: float, delta: float, settings: Settings) -> float:
     grid = _rule(found.scores.size).grid
     values = [
-        one_run_p_value(
+        one_run_curve_p_value(
             guess(
                 found.scores,
                 found.included,

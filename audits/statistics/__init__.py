@@ -41,9 +41,15 @@ from audits.statistics.thresholds import (
     Fixed,
     LowerBound,
     MultiSplit,
+    OneRunBound,
     Rule,
     Split,
     epsilon_lower_bound,
+)
+from audits.statistics.trade_off import (
+    one_run_curve_epsilon,
+    one_run_curve_p_value,
+    walk_exceeds,
 )
 
 __all__ = [
@@ -56,6 +62,7 @@ __all__ = [
     "LowerBound",
     "MaxT",
     "MultiSplit",
+    "OneRunBound",
     "Rule",
     "Split",
     "advantage",
@@ -82,11 +89,14 @@ __all__ = [
     "median_interval",
     "midranks_centred",
     "normal_interval",
+    "one_run_curve_epsilon",
+    "one_run_curve_p_value",
     "one_run_epsilon",
     "one_run_mu",
     "one_run_p_value",
     "roc",
     "tpr_at_fpr",
     "tvd",
+    "walk_exceeds",
     "z_two_sided",
 ]

@@ -19,6 +19,7 @@ from audits.statistics.one_run import (
     check_level,
     largest_rejected,
 )
+from audits.statistics.trade_off import Curve, walk_exceeds
 
 # No sensible mechanism has more; epsilon at delta 1e-5 is above 1,000 there.
 LARGEST_MU = 64.0
@@ -61,12 +62,9 @@ def one_run_mu(guesses: Guesses, *, alpha: float) -> float:
     """Largest mu that the guesses of one run rule out at level alpha; 0 if none.
 
     Null: the mechanism is mu-GDP, each canary's inclusion an independent fair coin, the numbers of
-    guesses in and out fixed before the labels are seen. Right and wrong mass start at alpha c/m
-    and alpha (c' - c)/m and are walked down from c - 1 correct guesses to none; a curve that would
-    need more mass than the c'/m at hand is rejected.
+    guesses in and out fixed before the labels are seen.
 
-    Source: Mahloujifar, Melis and Chaudhuri, "Auditing f-differential privacy in one run", ICML
-        2025 (arXiv 2410.22235), the audit with abstention, for the Gaussian trade-off curve.
+    Source: as `walk_exceeds`, for the Gaussian trade-off curve.
     """
     check_level(0.0, alpha)
     return _one_run_mu(guesses, alpha)
@@ -76,7 +74,14 @@ def one_run_mu(guesses: Guesses, *, alpha: float) -> float:
 def _one_run_mu(guesses: Guesses, alpha: float) -> float:
     if guesses.correct == 0:
         return 0.0
-    return largest_rejected(lambda mu: _walk_exceeds(guesses, mu, alpha), LARGEST_MU)
+    return largest_rejected(
+        lambda mu: walk_exceeds(guesses, gaussian_curve(mu), alpha=alpha), LARGEST_MU
+    )
+
+
+def gaussian_curve(mu: float) -> Curve:
+    """`least` of `walk_exceeds` for a mu-GDP mechanism."""
+    return lambda probability: float(special.ndtr(special.ndtri(probability) - mu))
 
 
 def canary_mu(scores: np.ndarray, included: np.ndarray, *, alpha: float) -> float:
@@ -137,18 +142,3 @@ def _spread_nodes(freedom: int) -> tuple[np.ndarray, np.ndarray]:
     # The density of log s is proportional to exp(f (log s - s^2 / 2)).
     density = np.exp(freedom * (log_s - np.expm1(2.0 * log_s) / 2.0))
     return np.exp(log_s), density / density.sum()
-
-
-def _walk_exceeds(guesses: Guesses, mu: float, alpha: float) -> bool:
-    """Whether a mu-GDP mechanism would need more mass than there is to be right this often."""
-    made, correct = guesses.made, guesses.correct
-    right = alpha * correct / guesses.canaries
-    wrong = alpha * (made - correct) / guesses.canaries
-    allowed = made / guesses.canaries
-    for i in range(correct - 1, -1, -1):
-        raised = max(wrong, float(special.ndtr(special.ndtri(right) - mu)))
-        right = min(1.0, right + i / (made - i) * (raised - wrong))
-        wrong = raised
-        if right + wrong > allowed:
-            return True
-    return False

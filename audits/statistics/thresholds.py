@@ -6,7 +6,8 @@ seen, or learned on canaries that take no part in the test, or corrected for its
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -14,7 +15,6 @@ from audits.errors import AuditInputError
 from audits.statistics.one_run import (
     Guesses,
     by_falling_score,
-    ceiling,
     check_canaries,
     check_level,
     count_guesses,
@@ -96,6 +96,13 @@ class Corrected:
             raise AuditInputError("grid is empty; give at least one pair (k_plus, k_minus)")
 
 
+class OneRunBound(Protocol):
+    """Guesses to an epsilon that they rule out."""
+
+    def __call__(self, guesses: Guesses, *, delta: float, alpha: float) -> float:
+        """The bound at level alpha."""
+
+
 Rule = Fixed | Split | MultiSplit | Corrected
 
 
@@ -140,6 +147,15 @@ class _Level:
 
     delta: float
     alpha: float
+    bound: OneRunBound
+
+    def at(self, alpha: float) -> _Level:
+        """The same at another level."""
+        return replace(self, alpha=alpha)
+
+    def epsilon(self, made: Guesses) -> float:
+        """What the guesses rule out."""
+        return self.bound(made, delta=self.delta, alpha=self.alpha)
 
 
 def epsilon_lower_bound(
@@ -150,6 +166,7 @@ def epsilon_lower_bound(
     delta: float,
     confidence: float,
     rng: np.random.Generator,
+    bound: OneRunBound = one_run_epsilon,
 ) -> LowerBound:
     """Lower bound on epsilon from the scores of one run's canaries.
 
@@ -163,13 +180,15 @@ def epsilon_lower_bound(
         delta: at which epsilon is bounded.
         confidence: above 0.5.
         rng: breaks ties and draws splits.
+        bound: what turns guesses into an epsilon: `one_run_epsilon` or `one_run_curve_epsilon`.
+            Chosen beforehand; the better of the two is not a bound.
 
     Raises:
         AuditInputError: wrong shapes, more guesses than canaries, a level out of range, or too few
             canaries to split.
     """
     check_canaries(scores, included)
-    level = _Level(delta=delta, alpha=1.0 - confidence)
+    level = _Level(delta=delta, alpha=1.0 - confidence, bound=bound)
     check_level(level.delta, level.alpha)
     guesses, epsilon, limit = _apply(rule, scores, included, level, rng)
     return LowerBound(
@@ -201,10 +220,10 @@ def _apply(
     if isinstance(rule, Split):
         return _split(rule, scores, included, level, rng)
     if isinstance(rule, MultiSplit):
-        half = _Level(delta=level.delta, alpha=level.alpha / 2.0)
+        half = level.at(level.alpha / 2.0)
         outcomes = [_split(rule.split, scores, included, half, rng) for _ in range(rule.splits)]
         return sorted(outcomes, key=lambda outcome: outcome[1])[rule.splits // 2]
-    each = _Level(delta=level.delta, alpha=level.alpha / len(rule.grid))
+    each = level.at(level.alpha / len(rule.grid))
     ordered = by_falling_score(scores, included, rng=rng)
     outcomes = [
         _judged(count_guesses(ordered, k_plus=plus, k_minus=minus), each)
@@ -234,9 +253,7 @@ def _split(
     tried = [_shared(pair, learning) for pair in rule.shares]
     # Ties, such as nothing shown by any pair, go to the highest share of correct guesses.
     worth = [
-        (one_run_epsilon(made, delta=level.delta, alpha=level.alpha), made.correct / made.made)
-        if made.made
-        else (0.0, 0.0)
+        (level.epsilon(made), made.correct / made.made) if made.made else (0.0, 0.0)
         for made in tried
     ]
     best = max(range(len(tried)), key=lambda place: worth[place])
@@ -250,5 +267,5 @@ def _shared(pair: tuple[float, float], ordered: np.ndarray) -> Guesses:
 
 
 def _judged(made: Guesses, level: _Level) -> _Outcome:
-    limit = ceiling(made.made, alpha=level.alpha, delta=level.delta, canaries=made.canaries)
-    return made, one_run_epsilon(made, delta=level.delta, alpha=level.alpha), limit
+    flawless = Guesses(canaries=made.canaries, made=made.made, correct=made.made)
+    return made, level.epsilon(made), level.epsilon(flawless)
