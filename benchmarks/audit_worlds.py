@@ -1,4 +1,4 @@
-"""Tables for benchmarks/audit_rates.py: independent draws of one population, so nothing can leak."""
+"""Tables for benchmarks/audit_rates.py: independent draws of one population cannot leak."""
 
 import math
 from collections.abc import Callable

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from audits.errors import AuditError
+from dpsynth.cli_audit import attacks, audit
 from dpsynth.cli_ledger import ledger_app
 from dpsynth.cli_options import (
     HELP,
@@ -253,66 +254,7 @@ def sample(
     return 0
 
 
-@app.command()
-def audit(
-    train: Annotated[Path, typer.Option(help="Rows the generator was trained on.")],
-    holdout: Annotated[Path, typer.Option(help="Rows of the same source that it never saw.")],
-    synthetic: Annotated[Path, typer.Option(help="Rows that it made.")],
-    out: Out,
-    reference: Annotated[
-        Path | None, typer.Option(help="Further real rows, in neither of the first two.")
-    ] = None,
-    schema_file: SchemaFile = None,
-    attack: Annotated[
-        list[str] | None, typer.Option(help="Run this attack only; may be repeated.")
-    ] = None,
-    epsilon: Annotated[
-        float | None, typer.Option(help="Claimed epsilon, which the attacks are held against.")
-    ] = None,
-    delta: Annotated[float, typer.Option(help="Claimed delta, with --epsilon.")] = 1e-5,
-    remove_overlap: Annotated[
-        bool, typer.Option("--remove-overlap", help="Leave out rows in both real tables.")
-    ] = False,
-    seed: Annotated[int, typer.Option(help="Of the audit's own subsamples.")] = 0,
-    as_json: AsJson = False,
-) -> int:
-    """Audit any synthetic table, from any tool.
-
-    Example: dpsynth audit --train a.csv --holdout b.csv --synthetic c.csv -o audit
-    """
-    from audits.report import write_html
-    from dpsynth.drafting import draft_schema
-    from dpsynth.release.evidence import AuditOptions, audit_tables
-    from dpsynth.table import Table
-    from dpsynth.writing import atomic_directory
-
-    must_be_new(out)
-    tables = (Table.read(train), Table.read(holdout), Table.read(synthetic))
-    further = None if reference is None else Table.read(reference)
-    declared = declared_schema(schema_file) or draft_schema(tables[0])
-    for table in (*tables, *([] if further is None else [further])):
-        declared.check(table.names, table.source)
-    options = AuditOptions(
-        seed=seed,
-        attacks=attack or None,
-        claim=None if epsilon is None else (epsilon, delta),
-        remove_overlap=remove_overlap,
-    )
-    with bars() as progress:
-        result = audit_tables(
-            tables, schema=declared, reference=further, options=options, progress=progress
-        )
-    with atomic_directory(out) as folder:
-        (folder / "audit.json").write_text(result.to_json_text(), encoding="utf-8")
-        write_html(result, folder / "report.html")
-    figures = {name: figure.value for name, figure in result.figures().items()}
-    lines = [f"{finding.name}: {finding.reason}" for finding in result.findings]
-    emit(
-        {"verdict": result.verdict, "figures": figures, "out": str(out)},
-        as_json=as_json,
-        text="\n".join([*lines, f"verdict: {result.verdict} ({out / 'report.html'})"]),
-    )
-    return {"none": 0, "leak": 3, "inconclusive": 4}.get(result.verdict, 4)
+app.command()(audit)
 
 
 @app.command()
@@ -377,17 +319,7 @@ def generators(as_json: AsJson = False) -> int:
     return 0
 
 
-@app.command()
-def attacks(as_json: AsJson = False) -> int:
-    """The audit attacks that are installed.
-
-    Example: dpsynth attacks
-    """
-    from dpsynth.release.commands import attack_summaries
-
-    found = attack_summaries()
-    emit(found, as_json=as_json, text="\n".join(f"{n:16} {s}" for n, s in found.items()))
-    return 0
+app.command()(attacks)
 
 
 def _run(

@@ -69,13 +69,9 @@ def attack_summaries() -> dict[str, dict[str, str]]:
     "audit", or "library" where the generator itself must be handed over (`refit`).
 
     Raises:
-        InputError: an installed attack breaks its contract.
+        AttackError: an installed attack breaks its contract.
     """
-    try:
-        installed = registry.choose(None)
-    except AuditError as error:
-        raise InputError(str(error)) from error
-    return {name: _summary(attack) for name, attack in installed.items()}
+    return {name: _summary(attack) for name, attack in registry.choose(None).items()}
 
 
 def _summary(attack: registry.Attack) -> dict[str, str]:

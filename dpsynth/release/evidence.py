@@ -1,13 +1,14 @@
 """Three tables read by one schema, and the audits on them: for `run`, `audit` and `replay`."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from audits.errors import AuditInputError
 from audits.result import AuditResult, Claim
+from dpsynth.cells import CODE, cell_forms
 from dpsynth.errors import InputError
 from dpsynth.schema import Column, Schema
 from dpsynth.table import Table
@@ -65,16 +66,21 @@ def audit_tables(
         options: seed, confidence, attacks, claim, overlap, threads.
         progress: told what is being done.
 
+    Cells that do not fit their column's kind count as missing; the result's notes count them, and
+    name the identifiers that were left out.
+
     Raises:
-        InputError: the tables do not fit the schema or each other.
+        InputError: the tables do not fit the schema or each other, or no cell of a column fits.
     """
     # Imported here: reading a bundle needs no audit, only running one does.
     from audits import suite
 
     chosen = options or AuditOptions()
+    roles = dict(zip(("train", "holdout", "synthetic"), tables, strict=True))
+    notes = _notes(roles if reference is None else {**roles, "reference": reference}, schema)
     train, holdout, synthetic = (audit_frame(table, schema) for table in tables)
     try:
-        return suite.run(
+        result = suite.run(
             train,
             holdout,
             synthetic,
@@ -91,6 +97,39 @@ def audit_tables(
         )
     except AuditInputError as error:
         raise InputError(str(error)) from error
+    return replace(result, notes=(*notes, *result.notes))
+
+
+def _notes(tables: Mapping[str, Table], schema: Schema) -> list[str]:
+    """Sentences on columns that were left out and on cells that could not be read."""
+    sentences = []
+    left_out = [name for name in schema.names if name not in {c.name for c in schema.modelled}]
+    if left_out:
+        sentences.append(f"Left out as identifiers: {', '.join(map(repr, left_out))}.")
+    for role, table in tables.items():
+        for column in schema.modelled:
+            odd, filled = _misfits(table, _as_read(column))
+            if odd and odd == filled:
+                raise InputError(
+                    f"{table.source}: no value of column {column.name!r} fits kind {column.kind!r}"
+                    f"; write the column as in the other tables, or declare its kind in a schema"
+                )
+            if odd:
+                sentences.append(
+                    f"{odd} of {filled} values of column {column.name!r} in table {role!r} do not "
+                    f"fit kind {column.kind!r} and count as missing."
+                )
+    return sentences
+
+
+def _misfits(table: Table, column: Column) -> tuple[int, int]:
+    """How many cells do not fit the column's kind, and how many are filled at all."""
+    missing = table.cells(column, strict=False).missing
+    # Most columns fit: the form of each cell is asked only where something is amiss.
+    if not missing.any():
+        return 0, missing.size
+    filled = cell_forms(table.column(column.name)) != CODE["missing"]
+    return int((missing & filled).sum()), int(filled.sum())
 
 
 def options_of(stored: AuditResult) -> AuditOptions:
@@ -128,9 +167,14 @@ def audit_frame(table: Table, schema: Schema) -> pd.DataFrame:
 
 
 def _comparable(table: Table, column: Column) -> pd.Series:
-    cells = table.cells(column, strict=False)
+    cells = table.cells(_as_read(column), strict=False)
     if column.kind == "boolean":
         texts = np.where(cells.values != 0, "true", "false").astype(object)
         return pd.Series(texts, dtype=object).mask(cells.missing, None)
     dtype = object if column.kind == "categorical" else float
     return pd.Series(cells.values, dtype=dtype).mask(cells.missing)
+
+
+def _as_read(column: Column) -> Column:
+    """Whole numbers are read as any number: another tool may have made 37.5 of them."""
+    return Column(name=column.name, kind="numeric") if column.kind == "integer" else column

@@ -132,6 +132,7 @@ def test_audit_then_gate(shared: Path, tmp_path: Path, capsys: Capture) -> None:
     command = ["audit", "--train", tmp_path / "a.csv", "--holdout", tmp_path / "b.csv"]
     found = as_json(
         capsys, *command, "--synthetic", tmp_path / "b.csv", "-o", tmp_path / "audit",
+        "--attack", "closest_record", "--check", "copies",
         codes=(0, 3, 4),
     )  # fmt: skip
     assert "closest_record.auroc" in found["figures"]
@@ -174,7 +175,7 @@ def test_ledger_show_and_verify(shared: Path, capsys: Capture) -> None:
     ("command", "known"), [("generators", "autoregressive"), ("attacks", "closest_record")]
 )
 def test_lists(command: str, known: str, capsys: Capture) -> None:
-    assert len(as_json(capsys, command)[known]) > 10
+    assert as_json(capsys, command)[known]
     assert invoke([command]) == 0
     assert known in capsys.readouterr().out
 
