@@ -31,8 +31,8 @@ CLAIM = "claim"
 DEFAULT_DELTA = 1e-5
 # Shares of the canaries guessed: the top alone, for a few rows copied outright; top and bottom, for
 # a leak that is spread out.
-_ONE_SIDED = (0.01, 0.05, 0.1, 0.25)
-_TWO_SIDED = (0.1, 0.4)
+_ONE_SIDED = (0.01, 0.05, 0.2)
+_TWO_SIDED = (0.25,)
 _BLIND_SPOT = (
     "One run shows a fraction of what a mechanism leaks: a bound far below the claim is no sign "
     "that the claim holds."
@@ -132,8 +132,17 @@ def claim_evidence(
         ),
         nothing=(
             f"{'The claim was not contradicted' if could else 'This run could not contradict it'}: "
-            f"{reach}. {words(bounds[best])}"
+            f"{reach}. {words(bounds[best])}{_alone(bounds[best], epsilon)}"
         ),
+    )
+
+
+def _alone(limit: LowerBound, epsilon: float) -> str:
+    if limit.epsilon <= epsilon:
+        return ""
+    return (
+        " By itself that bound is above the claim; after correction for all tests of this audit it "
+        "is no proof, but reason to look closer."
     )
 
 

@@ -39,7 +39,10 @@ def overview(result: AuditResult) -> list[Plot]:
     if attacks:
         caption = "How well each attack tells training rows from rows never seen, on log axes."
         if result.claim is not None:
-            caption += " The shaded region is what the claimed epsilon and delta rule out."
+            caption += (
+                " The shaded region is what the claimed epsilon and delta rule out; a curve of one "
+                "run that enters it is a hint, and the finding 'claim' says whether it is proof."
+            )
         found.append(Plot(caption, plots_attacks.all_curves(attacks, result)))
     return found
 
