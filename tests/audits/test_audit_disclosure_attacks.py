@@ -290,3 +290,12 @@ def test_nobody_to_single_out_is_said() -> None:
     frame = pd.DataFrame({"a": ["x", "y"] * 40, "b": ["u"] * 80})
     with pytest.raises(AttackError, match="80 rows repeat too much"):
         singling_out.attempt(encode(frame, frame, frame), rng=np.random.default_rng(0))
+
+
+def test_long_halves_are_named_by_number() -> None:
+    rng = np.random.default_rng(3)
+    columns = [f"a_rather_long_name_{i}" for i in range(6)]
+    train, holdout = (pd.DataFrame(rng.random((60, 6)), columns=columns) for _ in range(2))
+    tried = linkability.attempt(encode(train, holdout, train), rng=rng)
+    assert tried.names[0] == "split 1, k=1"
+    assert len(set(tried.names)) == len(tried.names)

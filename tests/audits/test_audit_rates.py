@@ -203,6 +203,18 @@ def test_alarms_of_many_findings_break_the_promise_of_the_whole(tables, worlds):
     assert broken == ["**the whole audit** alarms without a leak on mixed: 0.1000"]
 
 
+def test_findings_of_one_group_share_one_rate(tables, worlds):
+    lines = rate_line(worlds, alarmed=[("lira", "mixed", 4)])
+    for line in lines:
+        for finding in line["findings"].values():
+            finding["group"] = "membership"
+        if line["world"] == "mixed" and 4 <= line["seed"] < 8:
+            line["findings"]["copies"]["verdict"] = line["verdict"] = "leak"
+    text, broken = tables.rates(lines)
+    assert broken == ["any of membership alarms without a leak on mixed: 0.0800"]
+    assert "| any of membership | 0.0250 | 0.0800 | 0.0000 |" in text
+
+
 def power_line(worlds, caught, *, seeds=200, stated=200):
     return [
         {

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audits.errors import AuditInputError
-from audits.records import encode, row_ids
+from audits.records import encode, encode_onto, row_ids
 from audits.tables.columns import guess_kind
 
 
@@ -197,3 +197,76 @@ def test_order_does_not_depend_on_how_rows_were_stored(mixed_table):
     shuffled = same(table.sample(frac=1, random_state=3), kinds=kinds).train.ordered()
     np.testing.assert_array_equal(first.numbers, shuffled.numbers)
     np.testing.assert_array_equal(first.categories, shuffled.categories)
+
+
+# selection, row numbers, further tables -----------------------------------------------------------
+
+
+def test_selected_columns_keep_their_values_and_their_units(mixed_table):
+    tables = encode(mixed_table(30, 1), mixed_table(20, 2), mixed_table(10, 3))
+    part = tables.train.select(["town", "visits"])
+    assert part.names == ("town", "visits")
+    assert part.kinds == ("category", "number")
+    visits = tables.train.layout.number_names.index("visits")
+    np.testing.assert_array_equal(part.numbers[:, 0], tables.train.numbers[:, visits])
+    np.testing.assert_array_equal(part.scaled[:, 0], tables.train.scaled[:, visits])
+    np.testing.assert_array_equal(part.categories[:, 0], tables.train.categories[:, 0])
+    assert part.layout.levels == tables.train.layout.levels[:1]
+
+
+@pytest.mark.parametrize("names", [[], ["town", "nowhere"]])
+def test_columns_that_are_not_there_cannot_be_selected(mixed_table, names):
+    tables = encode(mixed_table(5, 1), mixed_table(5, 2), mixed_table(5, 3))
+    with pytest.raises(AuditInputError, match="give one or more of"):
+        tables.train.select(names)
+
+
+def test_row_numbers_survive_every_reordering(mixed_table):
+    frame = mixed_table(40, 1)
+    tables = encode(frame, mixed_table(20, 2), mixed_table(10, 3))
+    moved = tables.train.ordered().take(np.arange(39, -1, -1))
+    assert sorted(moved.rows) == list(range(40))
+    height = tables.train.layout.number_names.index("height")
+    np.testing.assert_array_equal(moved.numbers[:, height], frame["height"].to_numpy()[moved.rows])
+
+
+def test_a_further_table_is_read_on_the_same_layout(mixed_table):
+    tables = encode(mixed_table(30, 1), mixed_table(20, 2), mixed_table(10, 3))
+    again = encode_onto(tables.train.layout, mixed_table(30, 1), role="again")
+    np.testing.assert_array_equal(again.numbers, tables.train.numbers)
+    np.testing.assert_array_equal(again.categories, tables.train.categories)
+
+
+def test_a_label_unknown_to_the_layout_has_a_code_of_its_own():
+    frame = pd.DataFrame({"c": ["a", "b"], "n": ["1", "2"]})
+    tables = encode(frame, frame, frame, kinds={"c": "category", "n": "category"})
+    odd = pd.DataFrame({"c": ["b", "z", None, "y"], "n": [1.0, 2.0, 3.0, None]})
+    made = encode_onto(tables.train.layout, odd, role="odd")
+    assert made.categories[:, 0].tolist() == [1, 2, -1, 2]
+    assert made.categories[:, 1].tolist() == [0, 1, 2, -1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.drop(columns="c"), "table 'odd' lacks column 'c'"),
+        (lambda t: t.assign(x=1), "table 'odd' has column 'x'"),
+        (lambda t: t[:0], "table 'odd' has no rows"),
+        (lambda t: t.assign(n="many"), "table 'odd', column 'n', row 0: 'many' is not a finite"),
+    ],
+)
+def test_a_further_table_that_does_not_fit_is_refused(change, message):
+    frame = pd.DataFrame({"c": ["a", "b"], "n": [1.0, 2.0]})
+    tables = encode(frame, frame, frame)
+    with pytest.raises(AuditInputError, match=message):
+        encode_onto(tables.train.layout, change(frame), role="odd")
+
+
+def test_a_reference_table_is_one_more_table(mixed_table):
+    frames = [mixed_table(n, n) for n in (30, 20, 10, 15)]
+    tables = encode(*frames)
+    assert [role for role, _ in tables.items()] == ["train", "holdout", "synthetic", "reference"]
+    assert len(tables.map(lambda records: records.take(np.arange(3))).reference) == 3
+    assert encode(*frames[:3]).reference is None
+    with pytest.raises(AuditInputError, match="table 'reference' lacks column 'town'"):
+        encode(*frames[:3], frames[3].drop(columns="town"))

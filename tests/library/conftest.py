@@ -47,6 +47,12 @@ def table() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
+def fresh() -> pd.DataFrame:
+    """Rows of the same source as `table`, none of them in it."""
+    return make_table(seed=8)
+
+
+@pytest.fixture(scope="session")
 def schema() -> Schema:
     return Schema(columns=COLUMNS)
 

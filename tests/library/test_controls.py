@@ -1,6 +1,7 @@
 """Controls: a generator that copies rows is refused, one that never saw a row is not accused."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,10 +36,10 @@ def evidence(
     synthetic: pd.DataFrame,
     schema: Schema,
     seed: int = 0,
-    attacks: list[str] | None = None,
+    **options: Any,
 ) -> AuditResult:
     tables = tuple(Table.from_frame(frame) for frame in (*parts, synthetic))
-    return audit_tables(tables, schema=schema, options=AuditOptions(seed=seed, attacks=attacks))
+    return audit_tables(tables, schema=schema, options=AuditOptions(seed=seed, **options))
 
 
 def blind(rows: int, seed: int) -> pd.DataFrame:
@@ -76,7 +77,35 @@ def test_half_copies_are_refused_too(
     assert decision.verdict == "refuse"
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_fresh_rows_of_the_same_source_are_allowed_by_the_shipped_policy(
+    parts: tuple[pd.DataFrame, pd.DataFrame],
+    fresh: pd.DataFrame,
+    schema: Schema,
+    statement: PrivacyStatement,
+) -> None:
+    """Attacks that are blind on so few rows stop nothing, as others are not."""
+    audit = evidence(parts, fresh, schema, claim=(statement.epsilon, statement.delta))
+    assert "inconclusive" in {finding.verdict for finding in audit.findings}
+    decision = decide(statement, audit, POLICY)
+    assert decision.verdict == "allow", [r for r in decision.rules if r.verdict != "allow"]
+
+
+def test_what_was_not_tried_is_not_allowed(
+    parts: tuple[pd.DataFrame, pd.DataFrame],
+    fresh: pd.DataFrame,
+    schema: Schema,
+    statement: PrivacyStatement,
+) -> None:
+    claim = (statement.epsilon, statement.delta)
+    few = {"attacks": ["closest_record"], "checks": ["copies", "nearest_neighbours"]}
+    decision = decide(statement, evidence(parts, fresh, schema, claim=claim, **few), POLICY)
+    assert decision.verdict == "inconclusive"
+    missing = {rule.rule for rule in decision.rules if rule.verdict == "inconclusive"}
+    assert {"finding linkability", "finding density_ratio"} <= missing
+    assert "group membership" not in missing
+
+
+@pytest.mark.parametrize("seed", [1, 2])
 def test_a_generator_that_never_saw_the_data_is_not_called_leaky(
     parts: tuple[pd.DataFrame, pd.DataFrame],
     schema: Schema,

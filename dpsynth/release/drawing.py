@@ -1,0 +1,48 @@
+"""What several pictures of the report share: sizes, short names, bare axes, the claimed curve."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
+
+from dpsynth.privacy.statement import PrivacyStatement
+from dpsynth.release.svg import LINE
+
+WIDE = (4.7, 3.0)
+MOST_COLUMNS = 40
+SHORT = 16
+
+
+def claimed_curve(statement: PrivacyStatement) -> tuple[np.ndarray, np.ndarray]:
+    """False-positive rates (n,) and the largest true-positive rates (n,)."""
+    curve = np.array(sorted(statement.tradeoff), dtype=np.float64).reshape(-1, 2)
+    return curve[:, 0], 1.0 - curve[:, 1]
+
+
+def corner(axes: Axes, text: str, color: str, height: float) -> None:
+    """A word at the right edge, at a share of the height."""
+    place: dict[str, Any] = {"ha": "right", "va": "top", "transform": axes.transAxes}
+    axes.text(0.98, height, text, color=color, **place)
+
+
+def percent_below(axes: Axes) -> None:
+    """Shares as per cent on the x axis, no lines across the bars."""
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    axes.locator_params(axis="x", nbins=4)
+    axes.grid(visible=False, axis="y")
+    axes.spines["left"].set_color(LINE)
+
+
+def bare(axes: Axes, *, keep_x: bool = False) -> None:
+    """No frame and no grid; no x axis either unless it is kept."""
+    axes.grid(visible=False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    if not keep_x:
+        axes.set_xticks([])
+
+
+def short(text: str, most: int) -> str:
+    """The text, cut to `most` characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
