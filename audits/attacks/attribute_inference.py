@@ -14,7 +14,7 @@ from audits.tables.sampling import subsample
 
 NAME = "attribute_inference"
 CRITERION = "inference"
-KNOWLEDGE = "The synthetic table, and of each target all columns but one: the secret."
+KNOWLEDGE = "the synthetic table, and of each target all columns but one: the secret"
 BLIND_SPOT = (
     "It is one guesser (nearest synthetic row), one secret at a time, with all other columns "
     "known. A success on a training row is not yet a leak, as much of a row can be guessed from "

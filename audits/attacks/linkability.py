@@ -14,7 +14,7 @@ from audits.tables.sampling import subsample
 
 NAME = "linkability"
 CRITERION = "linkability"
-KNOWLEDGE = "The synthetic table, and two lists of the targets that share no column."
+KNOWLEDGE = "the synthetic table, and two lists of the targets that share no column"
 BLIND_SPOT = (
     "It links through the nearest synthetic rows only, over a few random splits of the columns. A "
     "link on a training row is not yet a leak, as rare persons may be linked through rows that "

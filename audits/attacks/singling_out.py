@@ -15,7 +15,7 @@ from audits.tables.sampling import subsample
 
 NAME = "singling_out"
 CRITERION = "singling_out"
-KNOWLEDGE = "The synthetic table alone; how many rows the training table has, roughly."
+KNOWLEDGE = "the synthetic table alone, and roughly how many rows the training table has"
 BLIND_SPOT = (
     "It tries statements of a few columns, made from single synthetic rows. That one holds for "
     "exactly one person says nothing about who that is, and it happens by chance as well: about "

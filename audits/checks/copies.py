@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+from scipy import stats
 
 from audits.judgement import LARGEST_BLIND_SHARE, Evidence, Settings, too_few
 from audits.records import Encoded, row_ids
 from audits.statistics import POWER, Estimate, clopper_pearson, exact
+from audits.tables.overlap import present
 from audits.tables.sampling import sizes
 
 NAME = "copies"
@@ -104,7 +105,7 @@ def _figures(
     # Half of the error goes to each side of the difference.
     stricter = (1.0 + confidence) / 2.0
     sides = [
-        (float(_present(count, total, size).sum()), total)
+        (float(present(count, total, size).sum()), total)
         for count, total in ((counts.train, rows[0]), (counts.holdout, rows[1]))
     ]
     train, holdout = (clopper_pearson(hits, m, confidence=stricter) for hits, _ in sides)
@@ -122,27 +123,6 @@ def _figures(
         "train_rows_in_holdout": exact(counts.repeated, confidence=confidence),
         "detectable_copied_share": exact(min(1.0, detectable), confidence=confidence),
     }
-
-
-def _present(count: np.ndarray, total: int, size: int) -> np.ndarray:
-    """Probability that a value held by `count` of `total` rows is in `size` of them at random.
-
-    Unequal tables are compared at the smaller size by this expectation, without drawing.
-    """
-    if total == size:
-        return (count > 0).astype(np.float64)
-    left = np.maximum(total - count, 0)
-    with np.errstate(invalid="ignore"):
-        absent = (
-            special.gammaln(left + 1)
-            - special.gammaln(np.maximum(left - size, 0) + 1)
-            - special.gammaln(total + 1)
-            + special.gammaln(total - size + 1)
-        )
-    # Rounding must not make a share of a value that is not there, or of more than all rows.
-    present = np.clip(-np.expm1(absent), 0.0, 1.0)
-    present = np.where(left >= size, present, 1.0)
-    return np.where(count > 0, present, 0.0)
 
 
 def _p_value(hit_train: int, hit_holdout: int, rows: tuple[int, int]) -> float:

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import special, stats
 
 import audits
 from audits.records import encode
@@ -40,8 +41,6 @@ def test_rows_in_both_leave_both_and_the_reference():
 @given(st.integers(1, 30), st.data())
 @settings(derandomize=True, deadline=None, max_examples=50)
 def test_presence_is_one_minus_hypergeometric_zero(total, data):
-    from scipy import stats
-
     count = data.draw(st.integers(0, total))
     size = data.draw(st.integers(1, total))
     expected = 1.0 - stats.hypergeom.pmf(0, total, count, size)
@@ -96,3 +95,14 @@ def test_notes_name_ten_columns_at_most():
     )
     assert note.count("50.00%") == 10
     assert note.endswith("and 2 more.")
+
+
+def test_presence_in_a_subsample_agrees_with_counting():
+    for total, size in [(6, 2), (6, 5), (5, 5), (300, 200)]:
+        count = np.arange(total + 1)
+        got = present(count, total, size)
+        expected = 1 - special.comb(total - count, size) / special.comb(total, size)
+        np.testing.assert_allclose(got, expected, atol=1e-9)
+        # Rounding may not reach below nothing: a share is computed from these.
+        assert got[0] == 0.0
+        assert got.max() <= 1.0
