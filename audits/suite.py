@@ -30,7 +30,8 @@ from audits.disclosure.evaluation import evaluate
 from audits.errors import AttackError, AuditInputError
 from audits.judgement import Evidence, Settings, judge
 from audits.membership.bounds import CLAIM
-from audits.membership.stages import MEMBERSHIP_GROUPS, VULNERABLE, membership_evidence
+from audits.membership.stages import VULNERABLE, membership_evidence
+from audits.membership.stages import groups as membership_groups
 from audits.records import Encoded, encode
 from audits.registry import Attack, DisclosureAttack, holds, is_disclosure, is_membership
 from audits.result import AuditResult, Claim
@@ -111,7 +112,7 @@ def run(
         holdout: rows of the same source, drawn at random, that it never saw.
         synthetic: rows it made.
         reference: further rows of the same source, for attacks that know such rows; without them
-            the holdout lends its halves to each other.
+            half of the holdout is lent to them.
         refit: the generator as a black box, `refit(rows, seed) -> synthetic rows`, both data
             frames with the columns of train that are not ignored; black-box attacks run only if
             it is given. With several threads it is called from several at once.
@@ -206,7 +207,7 @@ def _audit(
     others = {name: a for name, a in chosen.items() if is_disclosure(a)}
     checks = _checks(request.checks)
     groups = len(_TESTED.keys() & checks.keys()) + len(others)
-    groups += len(MEMBERSHIP_GROUPS) if members else 0
+    groups += len(membership_groups(members, given=tables.reference is not None))
     settings = Settings(
         seed=request.seed,
         confidence=request.confidence,

@@ -22,9 +22,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=20_000, help="of train, and of the holdout")
     parser.add_argument("--epsilon", type=float, default=1.0)
     parser.add_argument("--delta", type=float, default=1e-5)
-    parser.add_argument(
-        "--copied", type=float, default=0.1, help="share replaced by copies"
-    )
+    parser.add_argument("--copied", type=float, default=0.1, help="share replaced by copies")
     parser.add_argument("--reports", type=Path, help="folder for the two reports")
     options = parser.parse_args()
     pooled = pd.concat([pd.read_csv(path) for path in options.tables])

@@ -1,8 +1,10 @@
 """Whom a membership attack is asked about: training rows and holdout rows, in exchangeable arms.
 
-An attack with reference data needs rows that are in neither arm. Where none were given, the holdout
-lends them to itself: both real tables are cut in two folds, and the holdout half of one fold is the
-reference of the other. Scores are compared within a fold only, so nothing is lost.
+An attack with reference data needs rows that are in neither arm. Where none were given, half of the
+holdout is lent as reference and leaves the arms of those attacks; attacks without reference keep
+it. Two halves that lend themselves to each other in turn would use every row, but the two outcomes
+would hang together (each half is arm here and reference there), and no shuffling of labels inside
+the halves would show it: false alarms would be too many.
 """
 
 from __future__ import annotations
@@ -25,24 +27,23 @@ FOCUS_ROWS = 100
 class Arms:
     """The targets of all membership attacks of one audit.
 
+    Given the synthetic table, members and non-members are exchangeable; those that are not lent
+    are so given the reference too.
+
     Attributes:
         targets: n rows of train and holdout.
         members: (n,) bool, true for training rows.
-        folds: (n,) int64 fold numbers; within a fold members and non-members are exchangeable
-            given the synthetic table and the fold's reference.
-        references: for each fold, rows in neither arm, or None.
+        lent: (n,) bool, holdout rows that serve as reference; no attack that holds the reference
+            is asked about them.
+        reference: rows in neither arm of an attack that holds them, or None.
         synthetic: the rows that the attacker sees.
     """
 
     targets: Records
     members: np.ndarray
-    folds: np.ndarray
-    references: tuple[Records | None, ...]
+    lent: np.ndarray
+    reference: Records | None
     synthetic: Records
-
-    def fold(self, number: int) -> np.ndarray:
-        """Numbers of the targets in this fold."""
-        return np.flatnonzero(self.folds == number)
 
 
 def arms(tables: Encoded, *, lend: bool, rng: np.random.Generator) -> Arms:
@@ -51,18 +52,27 @@ def arms(tables: Encoded, *, lend: bool, rng: np.random.Generator) -> Arms:
     Args:
         tables: of the audit.
         lend: whether some attack wants a reference that was not given.
-        rng: draws the subsamples and the folds.
+        rng: draws the subsamples and the rows lent.
     """
     used = bounded(tables, rng=rng)
-    if used.reference is not None or not lend or len(used.holdout) < MIN_SPLIT:
-        return _join([(used.train, used.holdout, used.reference)], used.synthetic)
-    first, second = _halves(used.holdout, rng=rng)
-    left, right = _halves(used.train, rng=rng)
-    return _join([(left, first, second), (right, second, first)], used.synthetic)
+    targets = concatenate([used.train, used.holdout])
+    lent = np.zeros(len(targets), dtype=bool)
+    reference = used.reference
+    if reference is None and lend and len(used.holdout) >= MIN_SPLIT:
+        half = np.sort(rng.permutation(len(used.holdout))[: len(used.holdout) // 2])
+        lent[len(used.train) + half] = True
+        reference = used.holdout.take(half)
+    return Arms(
+        targets=targets,
+        members=np.arange(len(targets)) < len(used.train),
+        lent=lent,
+        reference=reference,
+        synthetic=used.synthetic,
+    )
 
 
 def focus(chosen: Arms, exposure: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
-    """Mask of a few targets of the first fold: the most exposed ones and as many at random.
+    """Mask of a few targets that are not lent: the most exposed ones and as many at random.
 
     The larger arm is cut to the size of the smaller one first, without looking at the exposure, so
     that the choice treats both arms alike.
@@ -72,8 +82,7 @@ def focus(chosen: Arms, exposure: np.ndarray, *, rng: np.random.Generator) -> np
         exposure: (n,) higher means more exposed.
         rng: draws the random ones.
     """
-    first = chosen.fold(0)
-    sides = [first[chosen.members[first] == side] for side in (True, False)]
+    sides = [np.flatnonzero(~chosen.lent & side) for side in (chosen.members, ~chosen.members)]
     size = min(len(side) for side in sides)
     pool = np.sort(np.concatenate([side[rng.permutation(len(side))[:size]] for side in sides]))
     ranked = pool[np.argsort(-exposure[pool], kind="stable")]
@@ -82,22 +91,3 @@ def focus(chosen: Arms, exposure: np.ndarray, *, rng: np.random.Generator) -> np
     mask[exposed] = True
     mask[rest[rng.permutation(len(rest))[:FOCUS_ROWS]]] = True
     return mask
-
-
-def _halves(records: Records, *, rng: np.random.Generator) -> tuple[Records, Records]:
-    mixed = rng.permutation(len(records))
-    half = len(mixed) // 2
-    return records.take(np.sort(mixed[:half])), records.take(np.sort(mixed[half:]))
-
-
-def _join(parts: list[tuple[Records, Records, Records | None]], synthetic: Records) -> Arms:
-    sides = [side for train, out, _ in parts for side in (train, out)]
-    return Arms(
-        targets=concatenate(sides),
-        members=np.concatenate(
-            [np.repeat([True, False], [len(train), len(out)]) for train, out, _ in parts]
-        ),
-        folds=np.repeat(np.arange(len(parts)), [len(train) + len(out) for train, out, _ in parts]),
-        references=tuple(reference for _, _, reference in parts),
-        synthetic=synthetic,
-    )

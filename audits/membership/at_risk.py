@@ -58,7 +58,8 @@ def evidence(
 ) -> Evidence:
     """Each attack in each small group, corrected together (max-T), and the records most at risk.
 
-    Null: within each fold, training and holdout rows are exchangeable given the synthetic table.
+    Null: training and holdout rows that are not lent are exchangeable given the synthetic table
+    and the reference; all attacks are compared on those.
 
     Args:
         arms: the targets.
@@ -99,13 +100,17 @@ def evidence(
 
 
 def _cell(arms: Arms, item: Scored, name: str, mask: np.ndarray) -> _Cell:
-    inside = mask & item.asked
+    inside = mask & item.asked & ~arms.lent
     return _Cell(
         attack=item.attack.NAME,
         group=name,
         mask=inside,
-        ranks=midranks_centred(item.scores, inside, arms.folds),
+        ranks=midranks_centred(item.scores, inside, _one_stratum(arms)),
     )
+
+
+def _one_stratum(arms: Arms) -> np.ndarray:
+    return np.zeros(len(arms.targets), dtype=np.int64)
 
 
 def _both(arms: Arms, cell: _Cell) -> bool:
@@ -119,9 +124,9 @@ def _test(arms: Arms, cells: Sequence[_Cell], *, settings: Settings) -> MaxT:
     if not cells:
         return MaxT(z=np.empty(0), p_adjusted=np.empty(0), critical=np.inf)
     return max_t(
-        np.column_stack([cell.ranks for cell in cells]),
-        arms.members,
-        arms.folds,
+        np.column_stack([cell.ranks for cell in cells])[~arms.lent],
+        arms.members[~arms.lent],
+        _one_stratum(arms)[~arms.lent],
         rng=generator(settings.seed, NAME),
         alpha=settings.alpha_each,
     )
@@ -129,9 +134,7 @@ def _test(arms: Arms, cells: Sequence[_Cell], *, settings: Settings) -> MaxT:
 
 def _row(arms: Arms, cell: _Cell, test: MaxT, place: int, *, settings: Settings) -> dict[str, Any]:
     """One line of the table of groups; its interval holds for all lines at once."""
-    counts = np.bincount(arms.folds[cell.mask], minlength=int(arms.folds.max()) + 1)
-    scaled = cell.ranks / np.maximum(counts, 1)[arms.folds]
-    inside, outside = (scaled[cell.mask & side] for side in (arms.members, ~arms.members))
+    inside, outside = (cell.ranks[cell.mask & side] for side in (arms.members, ~arms.members))
     # Bonferroni over the lines: the reader's eye goes to the largest.
     stricter = 1.0 - settings.alpha / len(test.z)
     area = auroc(inside, outside, confidence=stricter)
@@ -159,9 +162,9 @@ def _worst(tables: Sequence[Mapping[str, Any]], confidence: float) -> Estimate:
 def _flagged(arms: Arms, scored: Sequence[Scored], side: bool, *, confidence: float) -> Estimate:
     """Share of one arm's rows that some attack puts above its threshold.
 
-    Thresholds come from the non-members of the same fold; a non-member is compared with the
-    others, so that both arms are treated alike. Attacks share the level. With too few non-members
-    to tell so small a share, nothing is known.
+    Thresholds come from the non-members; a non-member is compared with the others, so that both
+    arms are treated alike. Attacks share the level. With too few non-members to tell so small a
+    share, nothing is known.
     """
     level = FLAG / max(1, len(scored))
     arm = arms.members == side
@@ -169,16 +172,14 @@ def _flagged(arms: Arms, scored: Sequence[Scored], side: bool, *, confidence: fl
     asked = np.zeros(len(arms.targets), dtype=bool)
     enough = False
     for item in scored:
-        for fold in range(len(arms.references)):
-            inside = item.asked & (arms.folds == fold)
-            others = np.sort(item.scores[inside & ~arms.members])
-            rows = np.flatnonzero(inside & arm)
-            above = others.size - np.searchsorted(others, item.scores[rows], side="left")
-            # A non-member counts itself; a member is put among them, so that both have a chance.
-            rank = above + 1 if side else above
-            hit[rows] |= rank / (others.size + side) <= level
-            asked[rows] = True
-            enough |= others.size * level >= 1.0
+        others = np.sort(item.scores[item.asked & ~arms.members])
+        rows = np.flatnonzero(item.asked & arm)
+        above = others.size - np.searchsorted(others, item.scores[rows], side="left")
+        # A non-member counts itself; a member is put among them, so that both have a chance.
+        rank = above + 1 if side else above
+        hit[rows] |= rank / (others.size + side) <= level
+        asked[rows] = True
+        enough |= others.size * level >= 1.0
     if not enough or not asked.any():
         return Estimate(value=0.0, lower=0.0, upper=1.0, confidence=confidence)
     return clopper_pearson(int(hit.sum()), int(asked.sum()), confidence=confidence)
@@ -193,7 +194,6 @@ def _records(
         {item.attack.NAME: item.scores for item in scored},
         arms.members,
         arms.targets,
-        folds=arms.folds,
         exposure=exposure,
     )
 

@@ -1,9 +1,10 @@
-"""All membership attacks judged together: one permutation test over attacks and groups of targets.
+"""Membership attacks judged together: one permutation test over attacks and groups of targets.
 
-Null: within each fold, training and holdout rows are exchangeable given the synthetic table and the
-fold's reference. The labels are then dealt anew within the folds, all attacks at once, and the
-largest statistic over attacks and groups of targets is what an alarm must beat (max-T): nothing is
-paid for attacks that agree with each other.
+Null: training and holdout rows are exchangeable given the synthetic table (and the reference, for
+attacks that hold it). The labels are then dealt anew, all attacks at once, and the largest
+statistic over attacks and groups of targets is what an alarm must beat (max-T): nothing is paid for
+attacks that agree with each other. Attacks that hold lent rows are asked about fewer targets; they
+are tested apart.
 """
 
 from __future__ import annotations
@@ -42,58 +43,84 @@ _DEFAULT_BLIND_SPOT = "It sees only what this one attack looks for; silence is n
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Joint:
-    """The joint test of all attacks on all targets and on the most exposed ones.
+    """The joint test of some attacks on all targets and on the most exposed ones.
 
     Attributes:
         arms: the targets.
         scored: one for each attack, in order.
-        ranks: (n, attacks) doubled, centred mid-ranks within the folds; 0 where not asked.
         exposed: (n,) mask of the most exposed targets.
         test: over the columns "all" of every attack, then "exposed" of every attack.
+        group: of the tests.
     """
 
     arms: Arms
     scored: Sequence[Scored]
-    ranks: np.ndarray
     exposed: np.ndarray
     test: MaxT
+    group: str
 
 
 def joint(
-    arms: Arms, scored: Sequence[Scored], exposed: np.ndarray, *, settings: Settings
+    arms: Arms,
+    scored: Sequence[Scored],
+    exposed: np.ndarray,
+    *,
+    settings: Settings,
+    group: str = GROUP,
 ) -> Joint:
-    """Test all attacks at once.
+    """Test these attacks at once.
 
     Args:
         arms: the targets.
-        scored: what the attacks said.
+        scored: what the attacks said; all hold the lent rows, or none does.
         exposed: (n,) mask of the targets in the smaller group, chosen without their labels.
         settings: of the audit.
+        group: of the tests; its name also seeds the permutations.
     """
-    every = [midranks_centred(item.scores, item.asked, arms.folds) for item in scored]
-    few = [midranks_centred(item.scores, item.asked & exposed, arms.folds) for item in scored]
+    one = np.zeros(len(arms.targets), dtype=np.int64)
+    every = [midranks_centred(item.scores, item.asked, one) for item in scored]
+    few = [midranks_centred(item.scores, item.asked & exposed, one) for item in scored]
+    # Rows that no attack was asked about would only dilute the labels that are dealt.
+    rows = np.logical_or.reduce([item.asked for item in scored])
     test = max_t(
-        np.column_stack([*every, *few]),
-        arms.members,
-        arms.folds,
-        rng=generator(settings.seed, GROUP),
+        np.column_stack([*every, *few])[rows],
+        arms.members[rows],
+        one[rows],
+        rng=generator(settings.seed, group),
         alpha=settings.alpha_each,
     )
-    return Joint(arms=arms, scored=scored, ranks=np.column_stack(every), exposed=exposed, test=test)
+    return Joint(
+        arms=arms,
+        scored=scored,
+        exposed=exposed,
+        test=test,
+        group=group,
+    )
 
 
 def evidence(
-    outcome: Joint, sizes: Mapping[str, int], *, settings: Settings, claim: Claim | None
+    outcomes: Sequence[Joint],
+    sizes: Mapping[str, int],
+    *,
+    settings: Settings,
+    claim: Claim | None,
 ) -> list[Evidence]:
     """One evidence for each attack, with its statistics, controls and bounds; one for the claim."""
+    places = [(outcome, i) for outcome in outcomes for i in range(len(outcome.scored))]
     coins = [
-        canaries(*_split(outcome, place, item.asked), name=item.attack.NAME, settings=settings)
-        for place, item in enumerate(outcome.scored)
+        canaries(
+            *_split(outcome, i, outcome.scored[i].asked),
+            name=outcome.scored[i].attack.NAME,
+            settings=settings,
+        )
+        for outcome, i in places
     ]
     bounds = [bound(item, settings=settings, claim=claim, attacks=len(coins)) for item in coins]
+    # Arms that one attack can tell apart without a leak are no arms for the others either.
+    voids = [item.void for outcome in outcomes for item in outcome.scored if item.void]
     found = [
-        _one(outcome, place, sizes, settings=settings, limit=limit)
-        for place, limit in enumerate(bounds)
+        _one(outcome, i, sizes, settings=settings, limit=limit, void="".join(voids[:1]))
+        for (outcome, i), limit in zip(places, bounds, strict=True)
     ]
     if claim is not None:
         found.append(claim_evidence(coins, bounds, claim, settings=settings))
@@ -101,7 +128,13 @@ def evidence(
 
 
 def _one(
-    outcome: Joint, place: int, sizes: Mapping[str, int], *, settings: Settings, limit: LowerBound
+    outcome: Joint,
+    place: int,
+    sizes: Mapping[str, int],
+    *,
+    settings: Settings,
+    limit: LowerBound,
+    void: str,
 ) -> Evidence:
     item = outcome.scored[place]
     share = _detectable(outcome, place)
@@ -113,7 +146,7 @@ def _one(
     return Evidence(
         name=item.attack.NAME,
         family="membership",
-        group=GROUP,
+        group=outcome.group,
         figures={
             "auroc": area,
             **_figures(outcome, place, confidence=settings.confidence),
@@ -131,8 +164,7 @@ def _one(
             f"training rows been copied, it would have noticed in 95 % of audits. {words(limit)}"
         ),
         blind=_blind(share, item.control),
-        # Arms that one attack can tell apart without a leak are no arms for the others either.
-        void=too_few(rows) or next((other.void for other in outcome.scored if other.void), ""),
+        void=too_few(rows) or void,
         rows_used=rows,
         curves={"roc_fpr": fpr.tolist(), "roc_tpr": tpr.tolist()},
     )
@@ -154,12 +186,9 @@ def _figures(outcome: Joint, place: int, *, confidence: float) -> dict[str, Esti
 
 
 def _split(outcome: Joint, place: int, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of members and non-members as ranks within their folds, so that folds compare."""
-    folds, ranks = outcome.arms.folds, outcome.ranks[:, place]
-    counts = np.bincount(folds[outcome.scored[place].asked], minlength=int(folds.max()) + 1)
-    scaled = ranks / (2.0 * np.maximum(counts, 1)[folds])
-    members = outcome.arms.members
-    return scaled[mask & members], scaled[mask & ~members]
+    """Scores of members and of non-members under this mask."""
+    scores, members = outcome.scored[place].scores, outcome.arms.members
+    return scores[mask & members], scores[mask & ~members]
 
 
 def _detectable(outcome: Joint, place: int) -> float:

@@ -78,12 +78,13 @@ def run(
         AttackError: scores of a wrong shape or not finite, or a generator that failed.
     """
     mask = np.ones(len(arms.targets), dtype=bool) if asked is None else asked
+    if "reference" in holds(attack):
+        mask = mask & ~arms.lent
+    rows = np.flatnonzero(mask)
+    rng = generator(settings.seed, f"{attack.NAME} targets")
+    view = _View(synthetic=arms.synthetic, reference=arms.reference, refit=refit, rng=rng)
     scores = np.full(len(arms.targets), np.nan)
-    for number, reference in enumerate(arms.references):
-        rows = np.flatnonzero(mask & (arms.folds == number))
-        if rows.size:
-            view = _view(attack, arms.synthetic, reference, refit, settings, f"fold {number}")
-            scores[rows] = _ask(attack, arms.targets.take(rows), view)
+    scores[rows] = _ask(attack, arms.targets.take(rows), view)
     black_box = "refit" in holds(attack)
     sides = _sides(arms, mask)
     return Scored(
@@ -92,18 +93,6 @@ def run(
         control=_planted(attack, arms, sides, settings=settings, black_box=black_box),
         void=_unclean(attack, arms, sides, settings=settings, black_box=black_box),
     )
-
-
-def _view(
-    attack: MembershipAttack,
-    synthetic: Records,
-    reference: Records | None,
-    refit: Refit | None,
-    settings: Settings,
-    what: str,
-) -> _View:
-    rng = generator(settings.seed, f"{attack.NAME} {what}")
-    return _View(synthetic=synthetic, reference=reference, refit=refit, rng=rng)
 
 
 def _ask(attack: MembershipAttack, targets: Records, view: _View) -> np.ndarray:
@@ -119,11 +108,10 @@ def _ask(attack: MembershipAttack, targets: Records, view: _View) -> np.ndarray:
 
 
 def _sides(arms: Arms, mask: np.ndarray) -> tuple[Records, Records]:
-    """Members and non-members of the first fold that the attack is asked about."""
-    inside = mask & (arms.folds == 0)
+    """Members and non-members that the attack is asked about."""
     return (
-        arms.targets.take(np.flatnonzero(inside & arms.members)),
-        arms.targets.take(np.flatnonzero(inside & ~arms.members)),
+        arms.targets.take(np.flatnonzero(mask & arms.members)),
+        arms.targets.take(np.flatnonzero(mask & ~arms.members)),
     )
 
 
@@ -144,7 +132,7 @@ def _planted(
         synthetic = leaky(sides[0], rng=rng)
     members = subsample(planted, _CONTROL_ROWS, rng=rng)
     outside = subsample(sides[1], _CONTROL_ROWS, rng=rng)
-    view = _View(synthetic=synthetic, reference=arms.references[0], refit=refit, rng=rng)
+    view = _View(synthetic=synthetic, reference=arms.reference, refit=refit, rng=rng)
     scores = _ask(attack, concatenate([members, outside]), view)
     return auroc(scores[: len(members)], scores[len(members) :], confidence=settings.confidence)
 
@@ -178,7 +166,7 @@ def _unclean(
         return "The holdout is too small for a negative control."
     members = subsample(sides[0], _CONTROL_ROWS, rng=rng)
     outside = subsample(outside, _CONTROL_ROWS, rng=rng)
-    view = _View(synthetic=clean, reference=arms.references[0], refit=refit, rng=rng)
+    view = _View(synthetic=clean, reference=arms.reference, refit=refit, rng=rng)
     scores = _ask(attack, concatenate([members, outside]), view)
     inside, others = scores[: len(members)], scores[len(members) :]
     return unclean(min(auroc_p_value(inside, others), auroc_p_value(others, inside)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -12,6 +12,7 @@ from audits.errors import AttackError
 from audits.judgement import Evidence, Settings
 from audits.membership import at_risk, joint, scoring, vulnerability
 from audits.membership.arms import Arms, arms, focus
+from audits.membership.joint import Joint
 from audits.membership.scoring import Scored
 from audits.records import Encoded
 from audits.registry import MembershipAttack, holds
@@ -20,9 +21,20 @@ from audits.steps import Steps
 from audits.tables.sampling import generator, sizes
 
 VULNERABLE = at_risk.NAME
-MEMBERSHIP_GROUPS = (joint.GROUP, VULNERABLE)
+REFERENCE_GROUP = f"{joint.GROUP}_reference"
 # Share of the targets that stand apart most; their own AUROC is reported and tested.
 EXPOSED_SHARE = 0.1
+
+
+def groups(attacks: Mapping[str, MembershipAttack], *, given: bool) -> set[str]:
+    """Names of the groups of tests that these attacks make, rows at risk among them.
+
+    Args:
+        attacks: of the audit.
+        given: whether reference rows were given.
+    """
+    found = {group_of(attack, given=given) for attack in attacks.values()}
+    return found | {VULNERABLE} if found else found
 
 
 def membership_evidence(
@@ -36,6 +48,7 @@ def membership_evidence(
 ) -> list[Evidence]:
     """Evidence of every attack, of the claim if there is one, and of the records at risk."""
     lend = any("reference" in holds(attack) for attack in attacks.values())
+    given = tables.reference is not None
     chosen = arms(tables, lend=lend, rng=generator(settings.seed, "arms"))
     exposure = steps.take("exposure", partial(vulnerability.exposure, chosen.targets))
     exposed = vulnerability.vulnerable(exposure, share=EXPOSED_SHARE)
@@ -44,7 +57,7 @@ def membership_evidence(
     for name, attack in attacks.items():
         made = steps.take(
             name,
-            partial(_score, attack, chosen, exposure, settings=settings, refit=refit),
+            partial(_score, attack, chosen, exposure, settings=settings, refit=refit, given=given),
         )
         if isinstance(made, Scored):
             scored.append(made)
@@ -53,15 +66,38 @@ def membership_evidence(
     if not scored:
         steps.take("joint test", lambda: None)
         return broken
-    outcome, apart = steps.take(
+    outcomes, apart = steps.take(
         "joint test",
         lambda: (
-            joint.joint(chosen, scored, exposed, settings=settings),
+            _tested(chosen, scored, exposed, settings=settings),
             at_risk.evidence(chosen, scored, exposure, settings=settings),
         ),
     )
-    found = joint.evidence(outcome, sizes(tables), settings=settings, claim=claim)
+    found = joint.evidence(outcomes, sizes(tables), settings=settings, claim=claim)
     return [*found, *broken, apart]
+
+
+def group_of(attack: MembershipAttack, *, given: bool) -> str:
+    """Attacks that hold lent rows are tested apart from those that do not.
+
+    Args:
+        attack: of the audit.
+        given: whether reference rows were given, so that none are lent.
+    """
+    return joint.GROUP if given or "reference" not in holds(attack) else REFERENCE_GROUP
+
+
+def _tested(
+    chosen: Arms, scored: Sequence[Scored], exposed: np.ndarray, *, settings: Settings
+) -> list[Joint]:
+    given = not chosen.lent.any()
+    by_group: dict[str, list[Scored]] = {}
+    for item in scored:
+        by_group.setdefault(group_of(item.attack, given=given), []).append(item)
+    return [
+        joint.joint(chosen, items, exposed, settings=settings, group=group)
+        for group, items in by_group.items()
+    ]
 
 
 def _score(
@@ -71,6 +107,7 @@ def _score(
     *,
     settings: Settings,
     refit: Refit | None,
+    given: bool,
 ) -> Scored | Evidence:
     """What the attack said; one that breaks its contract is one inconclusive finding."""
     asked = None
@@ -83,7 +120,7 @@ def _score(
         return Evidence(
             name=attack.NAME,
             family="membership",
-            group=joint.GROUP,
+            group=group_of(attack, given=given),
             figures={},
             blind_spot="It did not run.",
             p_value=1.0,
@@ -92,7 +129,7 @@ def _score(
 
 
 def _check_reference(attack: MembershipAttack, chosen: Arms) -> None:
-    if "reference" in holds(attack) and chosen.references[0] is None:
+    if "reference" in holds(attack) and chosen.reference is None:
         raise AttackError(
             f"attack {attack.NAME!r} needs reference rows, and the holdout is too small to lend "
             f"them; give a reference table or more holdout rows"

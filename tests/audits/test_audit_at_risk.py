@@ -33,8 +33,8 @@ def arms():
     return Arms(
         targets=targets,
         members=np.arange(3000) < 1500,
-        folds=np.zeros(3000, dtype=np.int64),
-        references=(None,),
+        lent=np.zeros(3000, dtype=bool),
+        reference=None,
         synthetic=tables.synthetic,
     )
 
@@ -97,8 +97,8 @@ def test_too_few_rows_never_seen_flag_nobody_and_say_all_is_possible():
     few = Arms(
         targets=concatenate([tables.train, tables.holdout]),
         members=np.arange(140) < 80,
-        folds=np.zeros(140, dtype=np.int64),
-        references=(None,),
+        lent=np.zeros(140, dtype=bool),
+        reference=None,
         synthetic=tables.synthetic,
     )
     values = np.random.default_rng(0).random(140)
@@ -127,7 +127,7 @@ def test_the_joint_test_names_rows_that_stand_apart(arms):
     rng = np.random.default_rng(3)
     values = rng.normal(size=3000) + 1.2 * (apart & arms.members)
     outcome = joint.joint(arms, [scored(arms, values)], apart, settings=SETTINGS)
-    (evidence,) = joint.evidence(outcome, {"synthetic": 100}, settings=SETTINGS, claim=None)
+    (evidence,) = joint.evidence([outcome], {"synthetic": 100}, settings=SETTINGS, claim=None)
     assert evidence.p_value <= 0.001
     assert "most clearly for the rows that stand apart" in evidence.found
     area = evidence.figures["auroc_vulnerable"]
@@ -160,5 +160,5 @@ def test_a_failed_negative_control_voids_all_attacks(arms):
     outcome = joint.joint(
         arms, [scored(arms, values, "good"), bad], np.zeros(3000, dtype=bool), settings=SETTINGS
     )
-    found = joint.evidence(outcome, {"synthetic": 100}, settings=SETTINGS, claim=None)
+    found = joint.evidence([outcome], {"synthetic": 100}, settings=SETTINGS, claim=None)
     assert [item.void for item in found] == ["Negative control failed."] * 2

@@ -385,6 +385,34 @@ def test_attack_that_needs_a_reference_and_gets_none_says_so(mixed_table):
     assert given.sizes["reference"] == 150
 
 
+def test_lent_reference_rows_raise_no_false_alarms():
+    """Few rows, so that chance in the lent half is as large as any score: 200 audits at 5 %.
+
+    More than 19 alarms have a probability below 1 %.
+    """
+    alarms = 0
+    for seed in range(200):
+        rng = np.random.default_rng([77, seed])
+        tables = [
+            pd.DataFrame(rng.normal(size=(n, 3)), columns=list("xyz")) for n in (300, 100, 300)
+        ]
+        result = audits.run(*tables, attacks=["density_ratio"], checks=["copies"], seed=seed)
+        assert result.finding("density_ratio").rows_used["holdout"] == 50
+        alarms += result.finding("density_ratio").p_value <= 0.05
+    assert alarms <= 19
+
+
+def test_attacks_that_hold_lent_rows_are_tested_apart(clean, mixed_table):
+    groups = {finding.name: finding.group for finding in clean.findings}
+    assert groups["closest_record"] == groups["near_copies"] == "membership"
+    assert groups["density_ratio"] == groups["classifier"] == "membership_reference"
+    tables = [mixed_table(n, seed) for seed, n in enumerate((100, 80, 100, 90))]
+    given = audits.run(
+        *tables[:3], reference=tables[3], attacks=["closest_record", "density_ratio"], checks=[]
+    )
+    assert {finding.group for finding in given.findings if finding.group} == {"membership"}
+
+
 def test_claim_is_held_against_the_attacks(mixed_table):
     train = mixed_table(300, 1)
     claim = audits.Claim(epsilon=0.5, delta=1e-6)
