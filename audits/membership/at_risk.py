@@ -59,7 +59,7 @@ def evidence(
     """Each attack in each small group, corrected together (max-T), and the records most at risk.
 
     Null: training and holdout rows that are not lent are exchangeable given the synthetic table
-    and the reference; all attacks are compared on those.
+    and the reference; all attacks that were asked about all of them are compared on those.
 
     Args:
         arms: the targets.
@@ -68,7 +68,9 @@ def evidence(
         settings: of the audit.
     """
     groups = subgroups(arms.targets, minimum=2 * MIN_ROWS)
-    cells = [_cell(arms, item, name, mask) for item in scored for name, mask in groups.items()]
+    # A choice of targets with as many members as non-members is not exchangeable with the rest.
+    whole = [item for item in scored if item.asked[~arms.lent].all()]
+    cells = [_cell(arms, item, name, mask) for item in whole for name, mask in groups.items()]
     cells = [cell for cell in cells if _both(arms, cell)]
     test = _test(arms, cells, settings=settings)
     confidence = settings.confidence

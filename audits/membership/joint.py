@@ -3,8 +3,8 @@
 Null: training and holdout rows are exchangeable given the synthetic table (and the reference, for
 attacks that hold it). The labels are then dealt anew, all attacks at once, and the largest
 statistic over attacks and groups of targets is what an alarm must beat (max-T): nothing is paid for
-attacks that agree with each other. Attacks that hold lent rows are asked about fewer targets; they
-are tested apart.
+attacks that agree with each other. Attacks that were asked about other targets are tested apart, as
+labels are dealt among the targets asked about.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def joint(
 
     Args:
         arms: the targets.
-        scored: what the attacks said; all hold the lent rows, or none does.
+        scored: what the attacks said; all were asked about the same targets.
         exposed: (n,) mask of the targets in the smaller group, chosen without their labels.
         settings: of the audit.
         group: of the tests; its name also seeds the permutations.

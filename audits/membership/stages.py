@@ -22,6 +22,7 @@ from audits.tables.sampling import generator, sizes
 
 VULNERABLE = at_risk.NAME
 REFERENCE_GROUP = f"{joint.GROUP}_reference"
+BLACK_BOX_GROUP = f"{joint.GROUP}_black_box"
 # Share of the targets that stand apart most; their own AUROC is reported and tested.
 EXPOSED_SHARE = 0.1
 
@@ -78,13 +79,19 @@ def membership_evidence(
 
 
 def group_of(attack: MembershipAttack, *, given: bool) -> str:
-    """Attacks that hold lent rows are tested apart from those that do not.
+    """Attacks that are asked about different targets are tested apart.
+
+    Those that hold lent rows are not asked about these; a black-box attack is asked about a few
+    targets with as many members as non-members, unlike the rest.
 
     Args:
         attack: of the audit.
         given: whether reference rows were given, so that none are lent.
     """
-    return joint.GROUP if given or "reference" not in holds(attack) else REFERENCE_GROUP
+    held = holds(attack)
+    if "refit" in held:
+        return BLACK_BOX_GROUP
+    return joint.GROUP if given or "reference" not in held else REFERENCE_GROUP
 
 
 def _tested(

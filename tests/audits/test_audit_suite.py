@@ -402,6 +402,35 @@ def test_lent_reference_rows_raise_no_false_alarms():
     assert alarms <= 19
 
 
+class BlackBox:
+    """A black-box attack that looks at one number of each row: it cannot know a member."""
+
+    NAME = "box"
+    KNOWLEDGE = "the generator"
+
+    @staticmethod
+    def score(targets, *, synthetic, reference, refit):
+        return targets.numbers[:, 0].copy()
+
+
+def test_black_box_attacks_raise_no_false_alarms_with_unequal_tables(monkeypatch):
+    """They are asked about as many members as non-members out of 600 and 120 rows.
+
+    200 audits at 5 %: more than 19 alarms have a probability below 1 %.
+    """
+    monkeypatch.setattr(registry, "attacks", lambda: {"box": BlackBox})
+    alarms = 0
+    for seed in range(200):
+        rng = np.random.default_rng([78, seed])
+        tables = [pd.DataFrame(rng.normal(size=(n, 2)), columns=list("xy")) for n in (600, 240, 50)]
+        result = audits.run(*tables, refit=lambda rows, seed: rows, checks=["copies"], seed=seed)
+        finding = result.finding("box")
+        assert finding.group == "membership_black_box"
+        assert 150 <= sum(finding.rows_used[arm] for arm in ("train", "holdout")) <= 200
+        alarms += finding.p_value <= 0.05
+    assert alarms <= 19
+
+
 def test_attacks_that_hold_lent_rows_are_tested_apart(clean, mixed_table):
     groups = {finding.name: finding.group for finding in clean.findings}
     assert groups["closest_record"] == groups["near_copies"] == "membership"
