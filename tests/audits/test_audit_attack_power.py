@@ -1,6 +1,5 @@
 """Each attack finds the leak it is made for, and none alarms where nothing can leak."""
 
-import time
 import tracemalloc
 
 import numpy as np
@@ -147,8 +146,8 @@ def test_no_attack_alarms_where_nothing_leaks(name, silent_p_values):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ATTACKS)
-def test_an_attack_on_20000_rows_is_quick_and_small(name):
-    """15 seconds of one core (half of that when it is quiet) and 300 MB beside the tables."""
+def test_an_attack_on_20000_rows_takes_little_memory(name):
+    """300 MB beside the tables; its time is measured by benchmarks/audit_rates.py."""
     tables = made(silent, seed=2, n=20_000)
     halves = Encoded(
         train=tables.train.take(np.arange(10_000)),
@@ -157,10 +156,7 @@ def test_an_attack_on_20000_rows_is_quick_and_small(name):
         reference=tables.reference,
     )
     tracemalloc.start()
-    start = time.process_time()
     scores(name, halves, seed=2)
-    seconds = time.process_time() - start
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert seconds < 15
     assert peak < 300e6

@@ -155,20 +155,3 @@ def test_wrong_k_and_foreign_layouts_are_refused():
     for search in (nearest, pairwise):
         with pytest.raises(AuditInputError, match="different layouts"):
             search(tables.synthetic, other.train)
-
-
-@pytest.mark.slow
-def test_twenty_thousand_against_twenty_thousand_is_quick():
-    import time
-
-    rng = np.random.default_rng(0)
-
-    def table():
-        data = {f"x{i}": rng.normal(size=20_000) for i in range(7)}
-        data |= {f"c{i}": rng.choice(list("abcdefghij"), 20_000) for i in range(8)}
-        return pd.DataFrame(data)
-
-    tables = encode(table(), table(), table())
-    start = time.perf_counter()
-    nearest(tables.synthetic, tables.train)
-    assert time.perf_counter() - start < 60

@@ -438,20 +438,3 @@ def test_same_seed_same_bits(mixed_table, monkeypatch):
     assert first.rows_used["neighbourhoods"] == 100
     other = diversity.run(tables, settings=Settings(seed=2, confidence=0.95, groups=3))
     assert other.figures != first.figures
-
-
-@pytest.mark.slow
-def test_twenty_thousand_rows_take_seconds():
-    import time
-
-    rng = np.random.default_rng(0)
-
-    def table():
-        data = {f"x{i}": rng.normal(size=20_000) for i in range(7)}
-        data |= {f"c{i}": rng.choice(list("abcdefghij"), 20_000) for i in range(8)}
-        return pd.DataFrame(data)
-
-    tables = encode(table(), table(), table())
-    start = time.process_time()
-    diversity.run(tables, settings=SETTINGS)
-    assert time.process_time() - start < 30
