@@ -1,6 +1,6 @@
 """The whole chain behind `dpsynth run`: split, fit, sample, audit, gate, bundle."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -10,11 +10,16 @@ from audits.result import AuditResult
 from dpsynth.errors import InputError
 from dpsynth.fitted import FittedModel, check_rows
 from dpsynth.privacy.noise import NoiseSource
+from dpsynth.release.about import About
 from dpsynth.release.bundle import BundleContents, write_bundle
 from dpsynth.release.canonical import read_text
+from dpsynth.release.domain import learned_fields
 from dpsynth.release.evidence import AuditOptions, audit_frame, audit_tables
 from dpsynth.release.gate import Decision, decide
-from dpsynth.release.policy import default_policy_text, parse_policy
+from dpsynth.release.policy import default_policy_text, parse_policy, policy_hash
+from dpsynth.release.report.columns import column_shares
+from dpsynth.release.signing import Signer
+from dpsynth.release.waivers import Waiver
 from dpsynth.synthesizer import Progress, Synthesizer
 from dpsynth.table import Table, split
 
@@ -29,6 +34,9 @@ class RunOptions:
     Attributes:
         rows: synthetic rows; None takes the noisy row count of the whole table.
         policy: path of a policy file; None takes the one shipped.
+        waivers: rules of the policy that somebody sets aside.
+        about: what the owner says of the release.
+        signer: who signs the bundle; None leaves it unsigned.
         audit_seed: of the audits' own subsamples; published.
         output: "csv" or "parquet".
 
@@ -38,6 +46,9 @@ class RunOptions:
 
     rows: int | None = None
     policy: Path | None = None
+    waivers: tuple[Waiver, ...] = ()
+    about: About = field(default_factory=About)
+    signer: Signer | None = None
     audit_seed: int = 0
     output: Literal["csv", "parquet"] = "csv"
 
@@ -94,7 +105,13 @@ def run(
     table = Table.read(data, query=query)
     unit = synthesizer.schema.unit if synthesizer.schema else None
     parts = split(table, unit=unit, share=HOLDOUT_SHARE, rng=stream)
-    model = synthesizer.fit(parts.train, progress=progress, noise=noise, rng=stream)
+    model = synthesizer.fit(
+        parts.train,
+        progress=progress,
+        noise=noise,
+        rng=stream,
+        policy_hash=policy_hash(policy),
+    )
     whole = max(1, round(model.layout.rows / (1.0 - HOLDOUT_SHARE)))
     count = whole if options.rows is None else options.rows
     progress("sampling", 0, 1)
@@ -106,19 +123,24 @@ def run(
         options=AuditOptions(seed=options.audit_seed, claim=(statement.epsilon, statement.delta)),
         progress=progress,
     )
-    decision = decide(statement, audit, policy)
+    decision = decide(statement, audit, policy, options.waivers)
+    schema = model.schema()
     progress("writing", 0, 1)
     contents = BundleContents(
         synthetic=synthetic,
-        schema=model.schema(),
+        rows=len(synthetic),
+        schema=schema,
+        learned=learned_fields(schema, synthesizer.schema),
         statement=statement,
         audit=audit,
         decision=decision,
         policy_text=policy_text,
+        waivers=options.waivers,
         model_files=model.to_files(),
         holdout_rows=parts.holdout_rows.tolist(),
-        declared=synthesizer.schema,
-        real=audit_frame(parts.train, model.schema()),
+        columns=column_shares(schema, synthetic, audit_frame(parts.train, schema)),
+        about=options.about,
+        signer=options.signer,
         output=options.output,
     )
     write_bundle(target, contents)

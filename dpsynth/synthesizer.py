@@ -24,7 +24,7 @@ from dpsynth.plan import (
 )
 from dpsynth.privacy.calibration import check_budget
 from dpsynth.privacy.curator import Curator
-from dpsynth.privacy.ledger import Ledger
+from dpsynth.privacy.ledger import Booking, Ledger
 from dpsynth.privacy.noise import NoiseSource, secure_noise
 from dpsynth.privacy.queries import RowCount
 from dpsynth.privacy.rows import PrivateRows
@@ -98,6 +98,8 @@ class Synthesizer:
         progress: Progress = _silent,
         noise: NoiseSource | None = None,
         rng: np.random.Generator | None = None,
+        policy_hash: str | None = None,
+        input_generation: int = 0,
     ) -> FittedModel:
         """Learn the table under the budget.
 
@@ -109,6 +111,10 @@ class Synthesizer:
                 and marks the result as not releasable.
             rng: starts the model and drops surplus rows of a unit; None seeds it from the
                 operating system.
+            policy_hash: of the release policy that will be applied; booked with the charges, so
+                that it is known later which one was fixed beforehand.
+            input_generation: 0 for rows that nobody knows to be synthetic, else how often they
+                went through a generator before.
 
         Raises:
             InputError: a table or cell that does not fit, or too few rows for the budget.
@@ -124,7 +130,15 @@ class Synthesizer:
         if self.schema is not None:
             self.schema.check(names, table.source)
         plan = self.plan(names)
-        run = _Fit(self, plan, ledger, noise or secure_noise(), rng or np.random.default_rng())
+        run = _Fit(
+            settings=self,
+            plan=plan,
+            ledger=ledger,
+            noise=noise or secure_noise(),
+            rng=rng or np.random.default_rng(),
+            policy_hash=policy_hash,
+            input_generation=input_generation,
+        )
         return run.model(table, progress=progress)
 
 
@@ -145,7 +159,7 @@ def planned_columns(names: Sequence[str], schema: Schema | None) -> tuple[Planne
     return columns
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Fit:
     """One fit under way: from a reserved plan to a fitted model."""
 
@@ -154,12 +168,16 @@ class _Fit:
     ledger: Ledger
     noise: NoiseSource
     rng: np.random.Generator
+    policy_hash: str | None
+    input_generation: int
 
     def model(self, table: Table, *, progress: Progress) -> FittedModel:
         unit, cap = self._unit()
         rows = PrivateRows(table, unit=unit, max_rows_per_unit=cap, rng=self.rng)
         rows.check([c for c in self.plan.columns if isinstance(c, Column)])
-        reservation = self.ledger.reserve(self.plan.charges, release=uuid.uuid4().hex)
+        reservation = self.ledger.reserve(
+            self.plan.charges, release=uuid.uuid4().hex, facts=self._facts()
+        )
         curator = Curator(rows, reservation=reservation, noise=self.noise)
         questions = len(self.plan.charges) - 1
         asked = iter(range(1, questions + 1))
@@ -191,10 +209,17 @@ class _Fit:
             codec=domain.codec,
             model=network,
             names=table.names,
-            privacy=self._statement(domain, table.names),
+            privacy=self._statement(domain, table.names, reservation.booking),
             unit=unit,
             max_rows_per_unit=cap,
         )
+
+    def _facts(self) -> dict[str, str | int]:
+        """What was fixed beforehand, for the ledger."""
+        facts: dict[str, str | int] = {"input_generation": self.input_generation}
+        if self.policy_hash is not None:
+            facts["policy_hash"] = self.policy_hash
+        return facts
 
     def _unit(self) -> tuple[str | None, int]:
         schema = self.settings.schema
@@ -215,7 +240,9 @@ class _Fit:
             "or a ledger that has room for both)"
         )
 
-    def _statement(self, domain: Domain, names: Sequence[str]) -> PrivacyStatement:
+    def _statement(
+        self, domain: Domain, names: Sequence[str], booking: Booking
+    ) -> PrivacyStatement:
         unit, cap = self._unit()
         return make_statement(
             epsilon=self.plan.epsilon,
@@ -230,7 +257,9 @@ class _Fit:
             clamping=domain.notes,
             unprotected=_unprotected(names, self.settings.schema),
             versions=_versions(),
-            ledger=self.ledger,
+            booking=booking,
+            policy_hash=self.policy_hash,
+            input_generation=self.input_generation,
         )
 
 

@@ -14,7 +14,7 @@ this entry is still there, and so all before it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from dpsynth.privacy.calibration import check_budget
 from dpsynth.privacy.events import Event, event_to_json
 from dpsynth.privacy.ledger_store import Budget, Entry, Head, NewEntry, Store
 
-__all__ = ["Budget", "Charge", "Entry", "Head", "Ledger", "Reservation"]
+__all__ = ["Booking", "Budget", "Charge", "Entry", "Head", "Ledger", "Reservation"]
 
 RELATIVE_TOLERANCE = 1e-9
 """Spending may exceed the budget by this factor: rounding when a budget is split and summed."""
@@ -40,13 +40,33 @@ class Charge:
     event: Event
 
 
+@dataclass(frozen=True)
+class Booking:
+    """A ledger right after a release was booked.
+
+    Attributes:
+        release: its name in the ledger.
+        head: state of the ledger with it.
+        releases: releases charged to the same dataset so far, this one included.
+        total_epsilon: what they cost together, at the budget's delta.
+        budget: of the dataset.
+    """
+
+    release: str
+    head: Head
+    releases: int
+    total_epsilon: float
+    budget: Budget
+
+
 class Reservation:
     """Charges that are committed; each can be taken exactly once, by any thread of this process."""
 
-    def __init__(self, *, release: str, charges: Sequence[Charge], head: Head) -> None:
-        self.release = release
+    def __init__(self, *, charges: Sequence[Charge], booking: Booking) -> None:
+        self.release = booking.release
         self.charges = tuple(charges)
-        self.head = head
+        self.booking = booking
+        self.head = booking.head
         self._left = {charge.label: charge for charge in charges}
         self._lock = threading.Lock()
 
@@ -144,10 +164,22 @@ class Ledger:
             )
         return cls(store, dataset=dataset, budget=budget)
 
-    def reserve(self, charges: Sequence[Charge], *, release: str) -> Reservation:
+    def reserve(
+        self,
+        charges: Sequence[Charge],
+        *,
+        release: str,
+        facts: Mapping[str, str | int] | None = None,
+    ) -> Reservation:
         """Book charges for this dataset, all or none, durably, before they may be used.
 
         Everything ever booked for the dataset is composed with them by the accountant "auto".
+
+        Args:
+            charges: labels all different.
+            release: name of the release, new in this ledger.
+            facts: what else was fixed beforehand, such as the hash of the policy; kept in an entry
+                before the charges.
 
         Raises:
             BudgetExceeded: it would cost more than the budget; nothing was written.
@@ -168,13 +200,20 @@ class Ledger:
             for charge in charges
         ]
 
-        def book(connection: sa.Connection) -> Head:
+        if facts:
+            rows.insert(0, NewEntry("opening", self.dataset, release, "fixed before", dict(facts)))
+
+        def book(connection: sa.Connection) -> Booking:
             entries = self._store.checked(connection)
             before = self._events(entries)
-            self._refuse_overspending(before, [charge.event for charge in charges], release)
-            return self._store.append(connection, entries, rows)
+            total = self._refuse_overspending(before, [c.event for c in charges], release)
+            known = {
+                entry.release for entry in entries if entry.event and entry.dataset == self.dataset
+            }
+            head = self._store.append(connection, entries, rows)
+            return Booking(release, head, len(known | {release}), total, self.budget)
 
-        return Reservation(release=release, charges=charges, head=self._store.write(book))
+        return Reservation(charges=charges, booking=self._store.write(book))
 
     def check(self, charges: Sequence[Charge]) -> None:
         """Ask whether these charges would be granted now; books nothing.
@@ -237,7 +276,8 @@ class Ledger:
 
     def _refuse_overspending(
         self, before: Sequence[Event], asked: Sequence[Event], release: str
-    ) -> None:
+    ) -> float:
+        """Epsilon of everything together, if the budget has room for it."""
         total = accounting.epsilon([*before, *asked], delta=self.budget.delta)
         if total > self.budget.epsilon * (1.0 + RELATIVE_TOLERANCE):
             spent = accounting.epsilon(before, delta=self.budget.delta)
@@ -248,6 +288,7 @@ class Ledger:
                 f"{self._store.name} is {self.budget.epsilon:.6g}, all at delta "
                 f"{self.budget.delta:g}. Nothing was booked; ask for less epsilon"
             )
+        return total
 
 
 def _name(what: str, value: object) -> None:

@@ -24,6 +24,9 @@ _T = TypeVar("_T")
 _ATTEMPTS = 100  # on a conflict with another writer; each means that another one got through
 _BEFORE_FIRST = "0" * 64
 _METADATA = sa.MetaData()
+KINDS = ("budget", "opening", "charge", "release")
+"""A dataset's budget; what was fixed before a release; one of its charges; what came of it."""
+
 _TEXTS = ("kind", "dataset", "release", "label", "payload", "time", "previous", "hash")
 _TABLE = sa.Table(
     "dpsynth_ledger",
@@ -57,9 +60,10 @@ class Head:
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the ledger: the budget of a dataset (event is None) or a charge (budget is None).
+    """One line of the ledger: a budget, what was fixed beforehand, a charge, or what came out.
 
-    time: UTC, ISO 8601. previous, hash: sha256 in hex.
+    Exactly one of `budget`, `event` and `facts` is there. time: UTC, ISO 8601. previous, hash:
+    sha256 in hex.
     """
 
     seq: int
@@ -71,13 +75,15 @@ class Entry:
     time: str
     previous: str
     hash: str
+    kind: str
+    facts: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
 class NewEntry:
     """What a writer adds; number, time and hashes follow when it is appended."""
 
-    kind: str  # "budget" or "charge"
+    kind: str  # one of KINDS
     dataset: str
     release: str
     label: str
@@ -190,19 +196,21 @@ class Store:
         if isinstance(row["seq"], int) and all(isinstance(row[name], str) for name in _TEXTS):
             with contextlib.suppress(json.JSONDecodeError):
                 payload = json.loads(row["payload"])
-        if not isinstance(payload, dict) or row["kind"] not in ("budget", "charge"):
+        if not isinstance(payload, dict) or row["kind"] not in KINDS:
             raise IntegrityError(f"ledger {self.name}: entry {row['seq']!r} cannot be read")
-        is_budget = row["kind"] == "budget"
+        kind = row["kind"]
         return Entry(
             seq=row["seq"],
             dataset=row["dataset"],
             release=row["release"],
             label=row["label"],
-            event=None if is_budget else event_from_json(payload),
-            budget=self._budget(row["seq"], payload) if is_budget else None,
+            event=event_from_json(payload) if kind == "charge" else None,
+            budget=self._budget(row["seq"], payload) if kind == "budget" else None,
             time=row["time"],
             previous=row["previous"],
             hash=row["hash"],
+            kind=kind,
+            facts=payload if kind in ("opening", "release") else None,
         )
 
     def _budget(self, seq: int, payload: Mapping[str, Any]) -> Budget:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dpsynth.errors import IntegrityError
 from dpsynth.privacy import accounting
 from dpsynth.privacy.events import Event, event_from_json, event_to_json
-from dpsynth.privacy.ledger import Charge, Head
+from dpsynth.privacy.ledger import Booking, Charge
 
 WITNESS = "rdp"
 """The second accountant: other mathematics and other code than the first."""
@@ -34,6 +34,27 @@ class EventRecord(_Frozen):
     label: str
     event: dict[str, Any]
     share: float
+
+
+class LedgerRecord(_Frozen):
+    """Where the charges are booked, and what all releases cost the same people together.
+
+    Attributes:
+        head, entries: hash of the ledger's last entry and the number of entries, right after the
+            charges were booked; a ledger that was cut short or rewritten since no longer has them.
+        release: the ledger's name of this release, drawn at random.
+        releases: releases that were charged to the dataset so far, this one included.
+        total_epsilon, total_delta: what they cost together.
+        budget_epsilon: the most that the ledger will ever grant, at `total_delta`.
+    """
+
+    head: str
+    entries: int
+    release: str
+    releases: int
+    total_epsilon: float
+    total_delta: float
+    budget_epsilon: float
 
 
 class PrivacyStatement(_Frozen):
@@ -59,12 +80,15 @@ class PrivacyStatement(_Frozen):
         clamping: what was changed to fit the domain, a line each.
         unprotected: what is public by declaration and not covered by epsilon, a line each.
         versions: package name -> version.
-        ledger_head, ledger_entries: hash of the ledger's last entry and the number of entries when
-            this was made; a ledger that was cut short or rewritten since no longer has them.
+        ledger: where it was booked, and the total over all releases; None without a ledger.
+        policy_hash: of the release policy, booked in the ledger with the charges, before the first
+            look at a row; None where no policy was fixed.
+        input_generation: 0 for rows that nobody knows to be synthetic, else how often they went
+            through a generator before.
         sentence: the guarantee in one sentence.
     """
 
-    format: Literal["dpsynth.privacy/1"] = "dpsynth.privacy/1"
+    format: Literal["dpsynth.privacy/2"] = "dpsynth.privacy/2"
     epsilon: float
     delta: float
     epsilon_spent: float
@@ -86,8 +110,9 @@ class PrivacyStatement(_Frozen):
     clamping: tuple[str, ...]
     unprotected: tuple[str, ...]
     versions: dict[str, str]
-    ledger_head: str | None
-    ledger_entries: int | None
+    ledger: LedgerRecord | None
+    policy_hash: str | None
+    input_generation: int
     sentence: str
 
     def to_json_text(self) -> str:
@@ -113,17 +138,15 @@ class PrivacyStatement(_Frozen):
         statement.replay_events()
         return statement
 
+    def without_learned(self) -> PrivacyStatement:
+        """Without the bounds that were learned from the rows: for a release that was stopped."""
+        count = len(self.clamping)
+        hidden = (f"{count} notes, kept inside since the release was stopped",) if count else ()
+        return self.model_copy(update={"clamping": hidden})
+
     def replay_events(self) -> tuple[Event, ...]:
         """The events as values, from their JSON; raises as :meth:`from_json_text`."""
         return tuple(event_from_json(record.event) for record in self.events)
-
-
-class HasHead(Protocol):
-    """A ledger, or a reservation in it."""
-
-    @property
-    def head(self) -> Head:
-        """State of the ledger."""
 
 
 # More arguments than the house allows: each is one line of the statement and has no default, so
@@ -142,19 +165,20 @@ def make_statement(
     clamping: Sequence[str],
     unprotected: Sequence[str],
     versions: dict[str, str],
-    ledger: HasHead | None,
+    booking: Booking | None,
+    policy_hash: str | None = None,
+    input_generation: int = 0,
 ) -> PrivacyStatement:
     """Account for `charges` and state the facts; arguments as the attributes of the same name.
 
     Args:
         charges: everything that was charged for the release.
-        ledger: the ledger or reservation that they were booked in; None where there was none.
+        booking: how they were booked; None where there was no ledger.
 
     Raises:
         InputError: epsilon or delta. UnsupportedEvent: an event that no accountant knows.
     """
     events = [charge.event for charge in charges]
-    head = ledger.head if ledger is not None else None
     spent = accounting.epsilon(events, delta=delta)
     rates = {name: accounting.tpr_at_fpr(events, fpr) for name, fpr in _FPRS.items()}
     return PrivacyStatement(
@@ -181,9 +205,22 @@ def make_statement(
         clamping=tuple(clamping),
         unprotected=tuple(unprotected),
         versions=versions,
-        ledger_head=head.hash if head is not None else None,
-        ledger_entries=head.entries if head is not None else None,
+        ledger=None if booking is None else _record(booking),
+        policy_hash=policy_hash,
+        input_generation=input_generation,
         sentence=_sentence(spent, delta, rates["0.01"], privacy_unit, max_rows_per_unit),
+    )
+
+
+def _record(booking: Booking) -> LedgerRecord:
+    return LedgerRecord(
+        head=booking.head.hash,
+        entries=booking.head.entries,
+        release=booking.release,
+        releases=booking.releases,
+        total_epsilon=booking.total_epsilon,
+        total_delta=booking.budget.delta,
+        budget_epsilon=booking.budget.epsilon,
     )
 
 

@@ -1,16 +1,19 @@
 """The bundle: one folder that proves a release, `public/` apart from `internal/`.
 
-    public/    synthetic.csv · schema.json · privacy.json · decision.json · card.md · report.html
-               manifest.json
-    internal/  audit.json · decision.json · report.html · policy.toml · holdout.json · model/
-               manifest.json · quarantine/ (the synthetic table, where the verdict is not "allow")
+    public/    synthetic.csv · schema.json · privacy.json · decision.json · certificate.json
+               card.md · report.html · croissant.json · signing-key.pem · manifest.json
+               manifest.dsse.json
+    internal/  audit.json · privacy.json · decision.json · schema.json · report.html · columns.json
+               policy.toml · waivers.json · about.json · ledger.json · holdout.json · model/ · manifest.json
+               quarantine/ (the synthetic table, where the verdict is not "allow")
 
 Written beside its place and renamed, so that there is a whole bundle or none.
 """
 
 import secrets
+import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -20,20 +23,28 @@ import pandas as pd
 from audits.result import AuditResult
 from dpsynth.errors import InputError
 from dpsynth.privacy.statement import PrivacyStatement
+from dpsynth.release.about import About
 from dpsynth.release.canonical import pretty_json, sha256_file
-from dpsynth.release.domain import domain_json, learned_fields, without_learned
+from dpsynth.release.documents.card import card
+from dpsynth.release.documents.certificate import certificate_text
+from dpsynth.release.documents.croissant import croissant_text
+from dpsynth.release.domain import domain_json, without_learned
 from dpsynth.release.gate import Decision, decide
 from dpsynth.release.manifest import (
     HOLDOUT_FORMAT,
     NAME,
     QUARANTINE,
+    FileRecord,
     InternalManifest,
     Manifest,
     list_files,
     refuse_climbing,
 )
 from dpsynth.release.policy import parse_policy
-from dpsynth.release.report import Edition, ReportData, card, render
+from dpsynth.release.report.columns import ColumnShares, to_json_text
+from dpsynth.release.report.page import Edition, ReportData, render
+from dpsynth.release.signing import PUBLIC_KEY, Signer
+from dpsynth.release.waivers import Waiver
 from dpsynth.schema import Schema
 from dpsynth.writing import atomic_directory, write_frame
 
@@ -43,20 +54,25 @@ class BundleContents:
     """Everything a bundle is made from.
 
     Attributes:
-        synthetic: the synthetic table.
+        synthetic: the synthetic table, or the file it lies in, which is copied as it is.
+        rows: how many it has.
         schema: its public domain, learned bounds and categories filled in.
+        learned: which fields of which columns were learned under the budget.
         statement, audit, decision: the claim, the evidence, the verdict.
         policy_text: the policy as TOML, exactly as it was read.
+        waivers: rules that somebody set aside.
+        columns: what the columns' pictures show, of synthetic and of real rows.
         model_files: the fitted model, bytes by relative path.
         holdout_rows: 0-based rows of the private table that were held out; never rows themselves.
-        declared: the schema as the owner gave it; what it lacks is marked as learned.
-        real: the training rows, for pictures in the internal report alone; stored nowhere.
+        about: what the owner says of the release.
+        ledger_text: the ledger's extract for this release (`Ledger.extract`); None without one.
+        signer: who signs; None leaves the bundle unsigned.
         output: format of the synthetic table.
-        title: heading of report and card.
         created: UTC time in ISO 8601; the clock's where absent.
     """
 
-    synthetic: pd.DataFrame
+    synthetic: pd.DataFrame | Path
+    rows: int
     schema: Schema
     statement: PrivacyStatement
     audit: AuditResult
@@ -64,10 +80,13 @@ class BundleContents:
     policy_text: str
     model_files: Mapping[str, bytes]
     holdout_rows: Sequence[int]
-    declared: Schema | None = None
-    real: pd.DataFrame | None = None
+    learned: Mapping[str, list[str]] = field(default_factory=dict)
+    waivers: tuple[Waiver, ...] = ()
+    columns: tuple[ColumnShares, ...] = ()
+    about: About = field(default_factory=About)
+    ledger_text: str | None = None
+    signer: Signer | None = None
     output: Literal["csv", "parquet"] = "csv"
-    title: str = "Synthetic table"
     created: str | None = None
 
 
@@ -86,7 +105,10 @@ def write_bundle(path: str | Path, contents: BundleContents) -> Path:
             (folder / name).mkdir()
         table = folder / table_path(contents.decision, contents.output)
         table.parent.mkdir(exist_ok=True)
-        write_frame(contents.synthetic, table)
+        if isinstance(contents.synthetic, Path):
+            shutil.copyfile(contents.synthetic, table)
+        else:
+            write_frame(contents.synthetic, table)
         _write_public(folder / "public", contents, created)
         _write_internal(folder / "internal", contents, created)
         _write_manifests(folder, contents, created)
@@ -103,39 +125,63 @@ def _check(contents: BundleContents) -> None:
     if contents.output not in ("csv", "parquet"):
         raise InputError(f"output is {contents.output!r}; give 'csv' or 'parquet'")
     refuse_climbing(contents.model_files)
-    contents.schema.check(tuple(map(str, contents.synthetic.columns)), "the synthetic table")
+    if not isinstance(contents.synthetic, Path):
+        names = tuple(map(str, contents.synthetic.columns))
+        contents.schema.check(names, "the synthetic table")
     policy = parse_policy(contents.policy_text, source="policy.toml")
-    if decide(contents.statement, contents.audit, policy) != contents.decision:
+    again = decide(contents.statement, contents.audit, policy, contents.waivers)
+    if again != contents.decision:
         raise InputError(
-            "the decision does not follow from this statement, audit and policy; "
-            "decide again with the policy whose text is passed"
+            "the decision does not follow from this statement, audit, policy and these waivers; "
+            "decide again with what is passed"
         )
 
 
 def _write_public(folder: Path, contents: BundleContents, created: str) -> None:
     decision = contents.decision.public()
     allowed = decision.verdict == "allow"
-    learned = learned_fields(contents.schema, contents.declared)
     # Where the release was stopped, what was learned from the rows stays in the house too.
-    shown = contents.schema if allowed else without_learned(contents.schema, learned)
-    report = _report_data(contents, created, edition="public", schema=shown)
-    _write(folder / "schema.json", pretty_json(domain_json(shown, learned if allowed else {})))
-    _write(folder / "privacy.json", contents.statement.to_json_text())
+    shown = contents.schema if allowed else without_learned(contents.schema, contents.learned)
+    statement = contents.statement if allowed else contents.statement.without_learned()
+    report = _report_data(contents, created, edition="public", schema=shown, statement=statement)
+    domain = domain_json(shown, contents.learned if allowed else {})
+    _write(folder / "schema.json", pretty_json(domain))
+    _write(folder / "privacy.json", statement.to_json_text())
     _write(folder / "decision.json", pretty_json(_decision_json(decision)))
+    _write(folder / "certificate.json", certificate_text(report))
     _write(folder / "report.html", render(report))
     _write(folder / "card.md", card(report))
+    if contents.signer is not None:
+        _write(folder / PUBLIC_KEY, contents.signer.public_pem)
+    if allowed:
+        table = folder / f"synthetic.{contents.output}"
+        record = FileRecord.of(table, name=table.name)
+        _write(folder / "croissant.json", croissant_text(report, record))
 
 
 def _write_internal(folder: Path, contents: BundleContents, created: str) -> None:
-    learned = learned_fields(contents.schema, contents.declared)
     holdout = {"format": HOLDOUT_FORMAT, "rows": [int(row) for row in contents.holdout_rows]}
-    report = _report_data(contents, created, edition="internal", schema=contents.schema)
+    report = _report_data(
+        contents,
+        created,
+        edition="internal",
+        schema=contents.schema,
+        statement=contents.statement,
+    )
+    domain = domain_json(contents.schema, contents.learned)
     _write(folder / "audit.json", contents.audit.to_json_text())
+    _write(folder / "privacy.json", contents.statement.to_json_text())
     _write(folder / "decision.json", pretty_json(_decision_json(contents.decision)))
-    _write(folder / "schema.json", pretty_json(domain_json(contents.schema, learned)))
+    _write(folder / "schema.json", pretty_json(domain))
     _write(folder / "policy.toml", contents.policy_text)
+    waived = [waiver.model_dump(mode="json") for waiver in contents.waivers]
+    _write(folder / "waivers.json", pretty_json(waived))
+    _write(folder / "about.json", pretty_json(contents.about.model_dump(mode="json")))
     _write(folder / "holdout.json", pretty_json(holdout))
+    _write(folder / "columns.json", to_json_text(contents.columns))
     _write(folder / "report.html", render(report))
+    if contents.ledger_text is not None:
+        _write(folder / "ledger.json", contents.ledger_text)
     for name, data in contents.model_files.items():
         target = folder / "model" / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -143,22 +189,30 @@ def _write_internal(folder: Path, contents: BundleContents, created: str) -> Non
 
 
 def _report_data(
-    contents: BundleContents, created: str, *, edition: Edition, schema: Schema
+    contents: BundleContents,
+    created: str,
+    *,
+    edition: Edition,
+    schema: Schema,
+    statement: PrivacyStatement,
 ) -> ReportData:
     """What one edition of the report may know: the public one is given nothing private."""
     internal = edition == "internal"
     decision = contents.decision if internal else contents.decision.public()
+    shown = internal or decision.verdict == "allow"
+    columns = contents.columns if shown else ()
     return ReportData(
         edition=edition,
-        title=contents.title,
+        about=contents.about,
         created=created,
-        statement=contents.statement,
+        statement=statement,
         decision=decision,
         schema=schema,
-        synthetic=contents.synthetic if internal or decision.verdict == "allow" else None,
+        rows=contents.rows if shown else None,
+        columns=columns if internal else tuple(column.public() for column in columns),
         audit=contents.audit if internal else None,
-        real=contents.real if internal else None,
         table=table_path(decision, contents.output),
+        signed_by=None if contents.signer is None else contents.signer.key_id,
     )
 
 
@@ -185,6 +239,8 @@ def _write_manifests(folder: Path, contents: BundleContents, created: str) -> No
         versions=dict(contents.statement.versions),
         table=table_path(contents.decision, contents.output),
         internal_manifest=sha256_file(folder / "internal" / NAME),
+        generation=contents.statement.input_generation + 1,
+        signed_by=None if contents.signer is None else contents.signer.key_id,
         files=list_files(folder / "public"),
     ).sealed()
     _write(folder / "public" / NAME, public.to_json_text())

@@ -5,7 +5,7 @@ else allow. What was not measured is inconclusive, never allowed.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
@@ -14,6 +14,7 @@ from audits.result import AuditResult, Finding
 from audits.statistics import Estimate
 from dpsynth.privacy.statement import PrivacyStatement
 from dpsynth.release.policy import (
+    Audience,
     FigureLimit,
     FindingRule,
     GroupRule,
@@ -22,6 +23,7 @@ from dpsynth.release.policy import (
     Verdict,
     policy_hash,
 )
+from dpsynth.release.waivers import Waiver
 
 EXIT_CODES: dict[Verdict, int] = {"allow": 0, "refuse": 3, "inconclusive": 4}
 
@@ -47,6 +49,7 @@ class RuleOutcome(BaseModel):
         reason: what happened, in plain words; empty where the edition hides it.
         why: the policy's own reason for the rule; `source`: where its number comes from.
         private: True where `found` was measured on real rows, so that epsilon does not cover it.
+        waiver: where somebody set the rule aside: `verdict` stays what it was, and stops nothing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,19 +62,25 @@ class RuleOutcome(BaseModel):
     why: str = ""
     source: str = ""
     private: bool = False
+    waiver: Waiver | None = None
 
 
 class Decision(BaseModel):
-    """The verdict, every rule's outcome, and the hash of the policy that was applied."""
+    """The verdict, every rule's outcome, and the hash of the policy that was applied.
+
+    Attributes:
+        audience: whom the policy allows to get the table where the verdict is "allow".
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal["dpsynth.decision/1"] = "dpsynth.decision/1"
+    format: Literal["dpsynth.decision/2"] = "dpsynth.decision/2"
     edition: Literal["internal", "public"] = "internal"
     verdict: Verdict
     rules: tuple[RuleOutcome, ...]
     policy_name: str
     policy_hash: str
+    audience: Audience
     publish: Literal["verdict", "coarse"]
 
     @property
@@ -86,7 +95,12 @@ class Decision(BaseModel):
         return self.model_copy(update={"edition": "public", "rules": rules})
 
 
-def decide(statement: PrivacyStatement, audit: AuditResult, policy: Policy) -> Decision:
+def decide(
+    statement: PrivacyStatement,
+    audit: AuditResult,
+    policy: Policy,
+    waivers: Sequence[Waiver] = (),
+) -> Decision:
     """Hold a statement and an audit against a policy.
 
     Returns:
@@ -115,6 +129,7 @@ def decide(statement: PrivacyStatement, audit: AuditResult, policy: Policy) -> D
         rules=rules,
         policy_name=policy.name,
         policy_hash=policy_hash(policy),
+        audience=policy.audience,
         publish=policy.publish,
     )
 

@@ -24,11 +24,14 @@ from dpsynth.release.canonical import (
     sha256_text,
 )
 from dpsynth.release.policy import Verdict
+from dpsynth.release.signing import ENVELOPE
 
-FORMAT = "dpsynth.bundle/1"
-INTERNAL_FORMAT = "dpsynth.internal/1"
+FORMAT = "dpsynth.bundle/2"
+INTERNAL_FORMAT = "dpsynth.internal/2"
 HOLDOUT_FORMAT = "dpsynth.holdout/1"
 NAME = "manifest.json"
+#: What no manifest can list: itself, and the signature over it.
+UNLISTED = frozenset({NAME, ENVELOPE})
 QUARANTINE = "internal/quarantine"
 M = TypeVar("M", bound="_Manifest")
 
@@ -41,6 +44,11 @@ class FileRecord(BaseModel):
     path: str
     sha256: str
     bytes: int
+
+    @classmethod
+    def of(cls, file: Path, *, name: str) -> Self:
+        """The record of a file as it lies there."""
+        return cls(path=name, sha256=sha256_file(file), bytes=file.stat().st_size)
 
 
 class _Manifest(BaseModel):
@@ -72,32 +80,35 @@ class Manifest(_Manifest):
         versions: of the packages at work.
         table: path of the synthetic table below the bundle; it lies in `internal/` unless allowed.
         internal_manifest: SHA-256 of `internal/manifest.json`.
+        generation: how often the rows went through a generator: 1 where it learned from real rows.
+        signed_by: identifier of the key in `signing-key.pem` that `manifest.dsse.json` is signed
+            with; None where the bundle is not signed.
     """
 
-    format: Literal["dpsynth.bundle/1"] = "dpsynth.bundle/1"
+    format: Literal["dpsynth.bundle/2"] = "dpsynth.bundle/2"
     verdict: Verdict
     policy_hash: str
     created: str
     versions: dict[str, str]
     table: str
     internal_manifest: str
+    generation: int
+    signed_by: str | None
 
 
 class InternalManifest(_Manifest):
     """Content of `internal/manifest.json`; `salt` is 32 random bytes in hexadecimal."""
 
-    format: Literal["dpsynth.internal/1"] = "dpsynth.internal/1"
+    format: Literal["dpsynth.internal/2"] = "dpsynth.internal/2"
     salt: str
 
 
 def list_files(folder: Path) -> tuple[FileRecord, ...]:
-    """A record of every file below a folder but its own manifest, sorted by path."""
+    """A record of every file below a folder but manifest and signature, sorted by path."""
     return tuple(
-        FileRecord(
-            path=name, sha256=sha256_file(folder / name), bytes=(folder / name).stat().st_size
-        )
+        FileRecord.of(folder / name, name=name)
         for name in sorted(_names(folder))
-        if name != NAME
+        if name not in UNLISTED
     )
 
 
@@ -162,10 +173,11 @@ def file_faults(folder: Path, records: Mapping[str, FileRecord]) -> Iterator[tup
             yield name, f"has {size} bytes, the manifest says {record.bytes}"
         elif sha256_file(path) != record.sha256:
             yield name, "was changed: its SHA-256 is not the one in the manifest"
-    for name in sorted(present - records.keys() - {NAME}):
+    for name in sorted(present - records.keys() - UNLISTED):
         yield name, "is not listed in the manifest"
-    if (folder / NAME).is_symlink():
-        yield NAME, "is not a plain file (a link, perhaps); nothing outside is read"
+    for name in sorted(present & UNLISTED):
+        if not _is_plain(folder / name):
+            yield name, "is not a plain file (a link, perhaps); nothing outside is read"
 
 
 def _names(folder: Path) -> Iterator[str]:

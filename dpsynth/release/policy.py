@@ -29,6 +29,7 @@ from dpsynth.release.canonical import canonical_json, sha256_text
 
 FORMAT: Literal["dpsynth.policy/1"] = "dpsynth.policy/1"
 Verdict = Literal["allow", "refuse", "inconclusive"]
+Audience = Literal["public", "internal", "development"]
 Bound = Literal["lower", "upper", "value"]
 T = TypeVar("T")
 
@@ -111,6 +112,8 @@ class Policy(_Frozen):
     """Everything the gate is held to.
 
     Attributes:
+        audience: who may get a table that this policy allows: anybody ("public"), colleagues and
+            named recipients ("internal"), or developers and testers ("development").
         publish: what of the evidence measured on real rows `public/` may show: "verdict" (allow or
             refuse per rule, no figure) or "coarse" (figures rounded outwards to steps of 0.05).
         max_epsilon, max_delta: the largest budget a release may have asked for.
@@ -123,6 +126,7 @@ class Policy(_Frozen):
 
     format: Literal["dpsynth.policy/1"] = FORMAT
     name: str
+    audience: Audience = "internal"
     publish: Literal["verdict", "coarse"] = "verdict"
     max_epsilon: Limit[float] | None = None
     max_delta: Limit[float] | None = None

@@ -35,7 +35,7 @@ PLANTED = {
         "import pandas",
     ),
     "Release is free of torch, training, generators and encoding": (
-        "release/words",
+        "release/report/words",
         "import dpsynth.encoding.codec",
     ),
     "Audits stand alone": ("../audits/tables/sampling", "import dpsynth.errors"),

@@ -37,7 +37,7 @@ def state(charges: tuple[Charge, ...] = CHARGES, **changes: Any) -> PrivacyState
         "clamping": ["age: clamped to 0..120"],
         "unprotected": ["column names"],
         "versions": {"dpsynth": "0.1.0"},
-        "ledger": None,
+        "booking": None,
     }
     return make_statement(**{**facts, **changes})
 
@@ -95,12 +95,10 @@ def test_recompute_uses_the_events_and_not_the_claims() -> None:
 def test_the_head_of_the_ledger_is_kept() -> None:
     ledger = Ledger.open("sqlite://", dataset="adult", epsilon=1.0, delta=1e-5)
     reservation = ledger.reserve(CHARGES, release="one")
-    for source in (ledger, reservation):
-        statement = state(ledger=source)
-        assert statement.ledger_head == ledger.head.hash
-        assert statement.ledger_entries == 4
-    assert state().ledger_head is None
-    assert state().ledger_entries is None
+    record = state(booking=reservation.booking).ledger
+    assert record is not None
+    assert (record.head, record.entries) == (ledger.head.hash, 4)
+    assert state().ledger is None
 
 
 def test_sentences() -> None:

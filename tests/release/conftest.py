@@ -17,9 +17,12 @@ from dpsynth.privacy.events import GaussianEvent
 from dpsynth.privacy.ledger import Charge
 from dpsynth.privacy.statement import PrivacyStatement
 from dpsynth.privacy.statement import make_statement as statement_of
+from dpsynth.release.about import About
 from dpsynth.release.bundle import BundleContents, write_bundle
+from dpsynth.release.domain import learned_fields
 from dpsynth.release.gate import decide
 from dpsynth.release.policy import parse_policy
+from dpsynth.release.report.columns import column_shares
 from dpsynth.schema import Column, Schema
 
 POLICY = """
@@ -73,7 +76,7 @@ def make_statement(*, mu: float = 0.24, **changes: Any) -> PrivacyStatement:
         clamping=("age: values are clamped to 0 .. 99",),
         unprotected=("column names: age, income, town, member",),
         versions={"dpsynth": "0.1.0"},
-        ledger=None,
+        booking=None,
     )
     return made.model_copy(update=changes)
 
@@ -157,6 +160,7 @@ def contents(tables: dict[str, pd.DataFrame]) -> Callable[..., BundleContents]:
 
     def build(policy_text: str = POLICY, **changes: Any) -> BundleContents:
         claim = changes.pop("statement", statement)
+        bare = tuple(Column(name=c.name, kind=c.kind) for c in schema.columns)
         fields: dict[str, Any] = {
             "synthetic": tables["synthetic"],
             "schema": schema,
@@ -166,11 +170,10 @@ def contents(tables: dict[str, pd.DataFrame]) -> Callable[..., BundleContents]:
             "policy_text": policy_text,
             "model_files": {"model.json": b"{}\n", "deep/weights.bin": bytes(range(200))},
             "holdout_rows": [3, 1, 7],
-            "declared": Schema(
-                columns=tuple(Column(name=c.name, kind=c.kind) for c in schema.columns)
-            ),
-            "real": tables["train"],
-            "title": "A <b>test</b> table",
+            "learned": learned_fields(schema, Schema(columns=bare)),
+            "rows": len(tables["synthetic"]),
+            "columns": column_shares(schema, tables["synthetic"], tables["train"]),
+            "about": About(title="A <b>test</b> table"),
             "created": "2026-01-02T03:04:05+00:00",
         }
         return BundleContents(**{**fields, **changes})

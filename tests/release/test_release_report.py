@@ -13,8 +13,11 @@ import pytest
 
 from audits.result import AuditResult
 from dpsynth.errors import InputError
-from dpsynth.release import figures, figures_evidence
-from dpsynth.release.report import ReportData, card, render
+from dpsynth.release.report import figures, figures_evidence
+from dpsynth.release.about import About
+from dpsynth.release.documents.card import card
+from dpsynth.release.report.columns import column_shares
+from dpsynth.release.report.page import ReportData, render
 from dpsynth.schema import Column, Schema
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -159,13 +162,14 @@ def numbers_without_evidence(contents, **changes):
     bare = decision.model_copy(update={"rules": tuple(r for r in decision.rules if not r.private)})
     data = ReportData(
         edition="public",
-        title=made.title,
+        about=made.about,
         created=made.created,
         statement=made.statement,
         decision=bare,
         schema=made.schema,
         table="public/synthetic.csv",
-        synthetic=made.synthetic,
+        rows=made.rows,
+        columns=tuple(column.public() for column in made.columns),
     )
     return numbers_in(Page(render(data)).text + card(data))
 
@@ -199,14 +203,14 @@ def test_coarse_evidence_shows_steps_only(contents, tmp_path):
 def test_the_public_edition_refuses_private_data(contents):
     made = contents()
     fields = {
-        "title": "x",
+        "about": About(title="x"),
         "created": "2026-01-01T00:00:00+00:00",
         "statement": made.statement,
         "schema": made.schema,
         "table": "public/synthetic.csv",
     }
     public = made.decision.public()
-    for private in ({"audit": made.audit}, {"real": made.real}):
+    for private in ({"audit": made.audit}, {"columns": made.columns}):
         with pytest.raises(InputError, match="leave them out"):
             ReportData(edition="public", decision=public, **fields, **private)
     with pytest.raises(InputError, match="public report with the internal decision"):
@@ -233,7 +237,7 @@ def test_hard_columns_are_drawn():
             "when": pd.Series(np.linspace(0, 1e9, 40)).where(np.arange(40) > 2),
         }
     )
-    drawn = figures.one_way(schema, frame, frame)
+    drawn = figures.one_way(column_shares(schema, frame, frame))
     assert [name for name, _ in drawn] == list(schema.names)
     for name, one in drawn:
         assert one.svg.startswith("<svg"), name
@@ -342,13 +346,14 @@ def test_render_and_card_are_the_same_every_time(contents):
     made = contents()
     data = ReportData(
         edition="internal",
-        title="x",
+        about=About(title="x"),
         created="long ago",
         statement=made.statement,
         decision=made.decision,
         schema=made.schema,
         table="public/synthetic.csv",
-        synthetic=made.synthetic,
+        rows=made.rows,
+        columns=made.columns,
         audit=made.audit,
     )
     assert render(data) == render(data)
@@ -402,7 +407,7 @@ def test_the_internal_edition_has_the_whole_picture_of_the_attacks(allowed):
 
 
 def test_what_the_attacks_say_together(finding, audit):
-    from dpsynth.release.report import _together
+    from dpsynth.release.report.page import _together
 
     def say(*verdicts):
         found = [finding(f"a{i}", v, "membership") for i, v in enumerate(verdicts)]

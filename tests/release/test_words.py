@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from dpsynth.release.words import day, group_shares, number, odds, one_person, percent
+from dpsynth.release.report.words import day, group_shares, number, odds, one_person, percent
 
 
 @pytest.mark.parametrize(

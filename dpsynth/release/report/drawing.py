@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from dpsynth.privacy.statement import PrivacyStatement
-from dpsynth.release.svg import LINE
+from dpsynth.release.report.svg import LINE
 
 WIDE = (4.7, 3.0)
 MOST_COLUMNS = 40

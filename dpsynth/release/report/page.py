@@ -1,24 +1,24 @@
 """The report: one HTML file without network or scripts, in two editions from the same data.
 
-The public edition is made from data that holds nothing private to begin with: `audit` and `real`
-must be absent there, and the decision must be its public edition. So nothing has to be hidden.
+The public edition is made from data that holds nothing private to begin with: `audit` and counts of
+real rows must be absent there, and the decision must be its public edition. So nothing has to be
+hidden.
 """
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from audits.result import AuditResult, Finding
 from audits.statistics import Estimate
 from dpsynth.errors import InputError
 from dpsynth.privacy.statement import PrivacyStatement
-from dpsynth.release import figures, figures_evidence, words
-from dpsynth.release.drawing import MOST_COLUMNS
+from dpsynth.release.about import About
 from dpsynth.release.gate import Decision
-from dpsynth.release.svg import Picture
+from dpsynth.release.report import figures, figures_evidence, words
+from dpsynth.release.report.columns import ColumnShares
+from dpsynth.release.report.drawing import MOST_COLUMNS
+from dpsynth.release.report.svg import Picture
+from dpsynth.release.report.templating import environment
 from dpsynth.schema import Schema
 
 Edition = Literal["public", "internal"]
@@ -36,28 +36,30 @@ class ReportData:
 
     Attributes:
         edition: "public" or "internal".
-        title: heading.
+        about: what the owner says of the release, its title among it.
         created: UTC time in ISO 8601.
         statement, decision, schema: the claim, the verdict (in this edition), the public domain.
         table: path of the synthetic table below the bundle.
-        synthetic: the synthetic table; None where it may not be shown.
+        rows: how many synthetic rows; None where they may not be shown.
+        columns: what the columns' pictures show; empty where they may not be shown.
         audit: the evidence; internal edition only.
-        real: training rows for the pictures; internal edition only.
+        signed_by: identifier of the key that the bundle is signed with; None where it is not.
 
     Raises:
         InputError: private data for the public edition.
     """
 
     edition: Edition
-    title: str
+    about: About
     created: str
     statement: PrivacyStatement
     decision: Decision
     schema: Schema
     table: str
-    synthetic: pd.DataFrame | None = None
+    rows: int | None = None
+    columns: tuple[ColumnShares, ...] = ()
     audit: AuditResult | None = None
-    real: pd.DataFrame | None = None
+    signed_by: str | None = None
 
     def __post_init__(self) -> None:
         if self.decision.edition != self.edition:
@@ -65,45 +67,24 @@ class ReportData:
                 f"{self.edition} report with the {self.decision.edition} decision; "
                 "pass decision.public() to the public edition and the full one to the internal"
             )
-        if self.edition == "public" and not (self.audit is None and self.real is None):
+        real = any(column.real is not None for column in self.columns)
+        if self.edition == "public" and (real or self.audit is not None):
             raise InputError(
-                "the public report was given an audit or real rows; "
+                "the public report was given an audit or counts of real rows; "
                 "epsilon does not cover them, leave them out"
             )
 
 
 def render(data: ReportData) -> str:
     """The report as HTML text."""
-    return _environment(html=True).get_template("report.html.j2").render(**_context(data))
-
-
-def card(data: ReportData) -> str:
-    """The model card and datasheet as Markdown text."""
-    return _environment(html=False).get_template("card.md.j2").render(**_card_context(data))
-
-
-def _environment(*, html: bool) -> Environment:
-    environment = Environment(
-        loader=PackageLoader("dpsynth.release", "templates"),
-        autoescape=html,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    return (
+        environment("dpsynth.release.report", html=True)
+        .get_template("report.html.j2")
+        .render(**_context(data))
     )
-    environment.filters |= {
-        "percent": words.percent,
-        "number": words.number,
-        "odds": words.odds,
-        "day": words.day,
-        "sentence": words.sentence,
-        "interval": _interval,
-        "svg": lambda picture: Markup(picture.svg),  # made by svg.py, every text in it escaped
-        "cell": _markdown_cell,
-    }
-    return environment
 
 
-def _facts(data: ReportData) -> dict[str, Any]:
+def facts(data: ReportData) -> dict[str, Any]:
     """What report and card share."""
     statement, decision = data.statement, data.decision
     return {
@@ -117,21 +98,18 @@ def _facts(data: ReportData) -> dict[str, Any]:
         "claim_rules": words.rule_lines([rule for rule in decision.rules if not rule.private]),
         "evidence_rules": words.rule_lines([rule for rule in decision.rules if rule.private]),
         "groups": words.group_shares(statement),
-        "rows": None if data.synthetic is None else len(data.synthetic),
+        "rows": data.rows,
     }
 
 
-def _card_context(data: ReportData) -> dict[str, Any]:
-    return {**_facts(data), "columns": data.schema.columns}
-
-
 def _context(data: ReportData) -> dict[str, Any]:
-    facts = _facts(data)
+    shared = facts(data)
     return {
-        **facts,
+        **shared,
         "trade_off": figures.trade_off(data.statement),
-        "budget": figures.budget(facts["groups"]),
-        "one_way": _one_way(data),
+        "budget": figures.budget(shared["groups"]),
+        "one_way": figures.one_way(data.columns),
+        "real_shown": any(column.real is not None for column in data.columns),
         "columns_left_out": max(0, len(data.schema.modelled) - MOST_COLUMNS),
         "findings": () if data.audit is None else data.audit.findings,
         "pictures": _evidence_pictures(data),
@@ -139,12 +117,6 @@ def _context(data: ReportData) -> dict[str, Any]:
         "exposed": _exposed(data.audit),
         "fidelity": _fidelity(data.audit),
     }
-
-
-def _one_way(data: ReportData) -> list[tuple[str, Picture]]:
-    if data.synthetic is None:
-        return []
-    return figures.one_way(data.schema, data.synthetic, data.real)
 
 
 def _evidence_pictures(data: ReportData) -> dict[str, list[Picture]]:
@@ -215,16 +187,3 @@ def _fidelity(audit: AuditResult | None) -> list[tuple[str, Estimate, Estimate]]
         for name, label in names
         if name in finding.figures and f"{name}_baseline" in finding.figures
     ]
-
-
-def _interval(estimate: Estimate) -> str:
-    """A figure with its interval, or alone where it is a plain count."""
-    if estimate.lower == estimate.upper:
-        return f"{estimate.value:.4g}"
-    return f"{estimate.value:.4g} ({estimate.lower:.4g} to {estimate.upper:.4g})"
-
-
-def _markdown_cell(text: object) -> str:
-    """A text that cannot break out of a Markdown table cell or start a tag."""
-    plain = " ".join(str(text).split()).replace("\\", "\\\\").replace("|", "\\|")
-    return plain.replace("<", "&lt;")

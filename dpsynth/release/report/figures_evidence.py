@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 from audits.result import Finding
 from audits.statistics import Estimate
 from dpsynth.privacy.statement import PrivacyStatement
-from dpsynth.release.drawing import (
+from dpsynth.release.report.drawing import (
     MOST_COLUMNS,
     SHORT,
     WIDE,
@@ -21,7 +21,7 @@ from dpsynth.release.drawing import (
     percent_below,
     short,
 )
-from dpsynth.release.svg import INK, MAIN, MUTED, OTHER, Picture, picture
+from dpsynth.release.report.svg import INK, MAIN, MUTED, OTHER, Picture, picture
 
 
 def attack_curves(findings: Sequence[Finding], statement: PrivacyStatement) -> Picture | None:

@@ -1,0 +1,1 @@
+"""What goes with a released table: card, certificate and Croissant metadata."""

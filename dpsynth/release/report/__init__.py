@@ -1,0 +1,1 @@
+"""The report: one self-contained HTML page in two editions, and the pictures on it."""
