@@ -16,6 +16,7 @@ from dpsynth.cli_audit import attacks, audit
 from dpsynth.cli_ledger import ledger_app
 from dpsynth.cli_options import (
     HELP,
+    AboutFile,
     AsJson,
     Data,
     Dataset,
@@ -25,13 +26,15 @@ from dpsynth.cli_options import (
     GeneratorName,
     LedgerPath,
     Out,
-    PolicyFile,
+    PolicyName,
     Query,
     Rows,
     SchemaFile,
     Seed,
+    SigningKey,
     TotalEpsilon,
 )
+from dpsynth.cli_release import approve, gate, keygen, show_decision, signer_from, verify
 from dpsynth.cli_shared import (
     booked_in,
     dataset_name,
@@ -163,11 +166,17 @@ def run(
     schema_file: SchemaFile = None,
     generator: GeneratorName = "autoregressive",
     rows: Rows = None,
-    policy: PolicyFile = None,
+    policy: PolicyName = None,
     ledger: LedgerPath = None,
     total_epsilon: TotalEpsilon = None,
     dataset: Dataset = None,
     query: Query = None,
+    about: AboutFile = None,
+    key: SigningKey = None,
+    input_generation: Annotated[
+        int | None,
+        typer.Option(help="0: real rows; 1: made from real ones; ... Found out where it can be."),
+    ] = None,
     output: Annotated[
         Format, typer.Option("--format", help="Of the synthetic table: csv or parquet.")
     ] = "csv",
@@ -179,9 +188,17 @@ def run(
     """
     from dpsynth.pipeline import RunOptions
     from dpsynth.privacy.calibration import check_budget
+    from dpsynth.release.about import About, load_about
 
     check_budget(epsilon, delta)
-    options = RunOptions(rows=rows, policy=policy, output=output)
+    options = RunOptions(
+        rows=rows,
+        policy=policy,
+        about=About() if about is None else load_about(about),
+        signer=signer_from(key),
+        input_generation=input_generation,
+        output=output,
+    )
     name = dataset or dataset_name(data)
     total = epsilon if total_epsilon is None else total_epsilon
     with booked_in(ledger, out=out, dataset=name, epsilon=total, delta=delta) as book:
@@ -257,53 +274,8 @@ def sample(
 app.command()(audit)
 
 
-@app.command()
-def gate(
-    statement: Annotated[Path, typer.Option(help="privacy.json")],
-    audit_file: Annotated[Path, typer.Option("--audit", help="audit.json")],
-    policy: PolicyFile = None,
-    as_json: AsJson = False,
-) -> int:
-    """Decide by a policy whether a table may be released.
-
-    Example: dpsynth gate --statement privacy.json --audit audit.json --policy policy.toml
-    """
-    from dpsynth.release.commands import decide_files
-
-    decision = decide_files(statement, audit_file, policy)
-    lines = [f"{rule.verdict:>12}  {rule.rule}: {rule.reason}" for rule in decision.rules]
-    emit(
-        decision.model_dump(mode="json"),
-        as_json=as_json,
-        text="\n".join([*lines, f"verdict: {decision.verdict}"]),
-    )
-    return decision.exit_code
-
-
-@app.command()
-def verify(
-    bundle: Annotated[Path, typer.Argument(help="Bundle folder made by `dpsynth run`.")],
-    replay: Annotated[bool, typer.Option("--replay", help="Also re-run the audits.")] = False,
-    train: Annotated[
-        Path | None, typer.Option(help="With --replay: the whole private table's training rows.")
-    ] = None,
-    holdout: Annotated[Path | None, typer.Option(help="With --replay: the held-out rows.")] = None,
-    as_json: AsJson = False,
-) -> int:
-    """Check hashes, recompute epsilon and the decision; with --replay re-run the attacks.
-
-    Example: dpsynth verify release
-    """
-    from dpsynth.release.commands import verify_command
-
-    outcome = verify_command(bundle, replay=replay, train=train, holdout=holdout)
-    lines = [f"{'ok' if c.ok else 'FAILED':>8}  {c.name}: {c.message}" for c in outcome.checks]
-    emit(
-        {"ok": outcome.ok, "checks": [vars(c) for c in outcome.checks]},
-        as_json=as_json,
-        text="\n".join([*lines, "verified" if outcome.ok else "NOT VERIFIED"]),
-    )
-    return 0 if outcome.ok else 2
+for command in (gate, approve, verify, keygen):
+    app.command()(command)
 
 
 @app.command()
@@ -340,20 +312,13 @@ def _run(
         )
     statement = result.model.statement()
     say(statement.sentence)
-    for rule in result.decision.rules:
-        if rule.verdict != "allow":
-            say(f"{rule.verdict}: {rule.rule}: {rule.reason}")
-    emit(
-        {
-            "verdict": result.decision.verdict,
-            "bundle": str(out),
-            "epsilon_spent": statement.epsilon_spent,
-            "delta": statement.delta,
-        },
+    return show_decision(
+        result.decision,
+        out,
         as_json=as_json,
-        text=f"verdict: {result.decision.verdict}\nreport:  {out / 'public' / 'report.html'}",
+        epsilon_spent=statement.epsilon_spent,
+        delta=statement.delta,
     )
-    return result.decision.exit_code
 
 
 if __name__ == "__main__":

@@ -15,7 +15,22 @@ SchemaFile = Annotated[
 ]
 GeneratorName = Annotated[str, typer.Option(help="See `dpsynth generators`.")]
 Rows = Annotated[int | None, typer.Option(help="Synthetic rows; default: the noisy row count.")]
-PolicyFile = Annotated[Path | None, typer.Option("--policy", help="Release policy (TOML).")]
+PolicyName = Annotated[
+    str | None,
+    typer.Option(
+        "--policy",
+        help="Release policy: public, internal (the default), development, or a TOML file.",
+    ),
+]
+WaiversFile = Annotated[
+    Path | None, typer.Option("--waivers", help="Rules set aside by name (TOML).")
+]
+AboutFile = Annotated[
+    Path | None, typer.Option("--about", help="What the owner says of the release (TOML).")
+]
+SigningKey = Annotated[
+    Path | None, typer.Option("--key", help="Private key that signs the bundle (PKCS#8, Ed25519).")
+]
 LedgerPath = Annotated[
     str | None,
     typer.Option("--ledger", help="Ledger file or database URL, one for all releases of a table."),

@@ -42,9 +42,9 @@ def booked_in(
     must_be_new(out)
     path = where or f"{out}.ledger.db"
     made_here = where is None and not Path(path).exists()
-    book = Ledger.open(path, dataset=dataset, epsilon=epsilon, delta=delta)
+    book = Ledger.open(path, dataset=dataset, epsilon=epsilon, delta=delta, waiting=say)
     one = "; give all releases of the same people one --ledger"
-    say(f"booking in {path} as dataset {dataset!r}{one if where is None else ''}")
+    say(f"booking in {book.name} as dataset {dataset!r}{one if where is None else ''}")
     try:
         yield book
     except BaseException:

@@ -31,6 +31,12 @@ class BudgetExceeded(DPSynthError):
     exit_code = 3
 
 
+class ReleaseRefused(DPSynthError):
+    """The policy could not allow this release, whatever came of it (exit code 3)."""
+
+    exit_code = 3
+
+
 class UnsupportedEvent(DPSynthError):
     """An accountant met an event it does not know; it refuses rather than approximates."""
 

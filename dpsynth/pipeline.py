@@ -1,27 +1,38 @@
 """The whole chain behind `dpsynth run`: split, fit, sample, audit, gate, bundle."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from audits.result import AuditResult
 from dpsynth.errors import InputError
 from dpsynth.fitted import FittedModel, check_rows
+from dpsynth.privacy.identity import identity_of
+from dpsynth.privacy.ledger import Ledger
 from dpsynth.privacy.noise import NoiseSource
 from dpsynth.release.about import About
-from dpsynth.release.bundle import BundleContents, write_bundle
-from dpsynth.release.canonical import read_text
+from dpsynth.release.bundle import BundleContents, check_signer, write_bundle
 from dpsynth.release.domain import learned_fields
 from dpsynth.release.evidence import AuditOptions, audit_frame, audit_tables
+from dpsynth.release.foreseen import Planned, refuse_foreseen
 from dpsynth.release.gate import Decision, decide
-from dpsynth.release.policy import default_policy_text, parse_policy, policy_hash
+from dpsynth.release.lineage import input_generation
+from dpsynth.release.policy import (
+    Policy,
+    check_rule_names,
+    installed_names,
+    parse_policy,
+    policy_hash,
+    policy_text_of,
+)
+from dpsynth.release.recording import record_bundle, release_of
 from dpsynth.release.report.columns import column_shares
 from dpsynth.release.signing import Signer
-from dpsynth.release.waivers import Waiver
 from dpsynth.synthesizer import Progress, Synthesizer
-from dpsynth.table import Table, split
+from dpsynth.table import Split, Table, split
 
 HOLDOUT_SHARE = 0.1
 """Share of the privacy units that training never sees; the audits compare with them."""
@@ -33,10 +44,11 @@ class RunOptions:
 
     Attributes:
         rows: synthetic rows; None takes the noisy row count of the whole table.
-        policy: path of a policy file; None takes the one shipped.
-        waivers: rules of the policy that somebody sets aside.
+        policy: a shipped policy's name or the path of a file; None takes "internal".
         about: what the owner says of the release.
         signer: who signs the bundle; None leaves it unsigned.
+        input_generation: how often the rows went through a generator before; None finds out
+            where it can be found out.
         audit_seed: of the audits' own subsamples; published.
         output: "csv" or "parquet".
 
@@ -45,10 +57,10 @@ class RunOptions:
     """
 
     rows: int | None = None
-    policy: Path | None = None
-    waivers: tuple[Waiver, ...] = ()
+    policy: str | Path | None = None
     about: About = field(default_factory=About)
     signer: Signer | None = None
+    input_generation: int | None = None
     audit_seed: int = 0
     output: Literal["csv", "parquet"] = "csv"
 
@@ -94,58 +106,110 @@ def run(
     Raises:
         InputError: bad input, or `out` exists; nothing has been charged then unless it says so.
         BudgetExceeded: the ledger has too little left; no row has been read then.
+        ReleaseRefused: the policy could not allow it, whatever came of it; nothing was charged.
     """
-    options = options or RunOptions()
+    chosen = options or RunOptions()
     target = _free(Path(out))
-    policy_text = default_policy_text() if options.policy is None else read_text(options.policy)
-    policy = parse_policy(policy_text, source=str(options.policy or "default policy"))
-    synthesizer.check_ledger()
+    chain = _prepare(data, synthesizer, chosen, progress)
+    chain.settings.check_ledger()
     stream = rng or np.random.default_rng()
     progress("reading", 0, 1)
     table = Table.read(data, query=query)
-    unit = synthesizer.schema.unit if synthesizer.schema else None
+    unit = chain.settings.schema.unit if chain.settings.schema else None
     parts = split(table, unit=unit, share=HOLDOUT_SHARE, rng=stream)
-    model = synthesizer.fit(
+    model = chain.settings.fit(
         parts.train,
         progress=progress,
         noise=noise,
         rng=stream,
-        policy_hash=policy_hash(policy),
+        policy_hash=policy_hash(chain.policy),
+        input_generation=chain.input_generation,
+        identity=identity_of(table, unit),
     )
-    whole = max(1, round(model.layout.rows / (1.0 - HOLDOUT_SHARE)))
-    count = whole if options.rows is None else options.rows
     progress("sampling", 0, 1)
-    synthetic = model.sample(count, rng=stream)
-    statement = model.statement()
-    audit = audit_tables(
-        (parts.train, parts.holdout, Table.from_frame(synthetic)),
-        schema=model.schema(),
-        options=AuditOptions(seed=options.audit_seed, claim=(statement.epsilon, statement.delta)),
+    synthetic = model.sample(_count(model, chosen), rng=stream)
+    contents = chain.contents(model, parts, synthetic)
+    progress("writing", 0, 1)
+    write_bundle(target, contents)
+    record_bundle([chain.ledger], target)
+    progress("writing", 1, 1)
+    return RunResult(decision=contents.decision, bundle=target, model=model, audit=contents.audit)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Chain:
+    """What a run knows before it reads a row."""
+
+    settings: Synthesizer
+    ledger: Ledger
+    options: RunOptions
+    policy: Policy
+    policy_text: str
+    input_generation: int
+    progress: Progress
+
+    def contents(self, model: FittedModel, parts: Split, synthetic: pd.DataFrame) -> BundleContents:
+        """Audit and decide; everything that the bundle holds."""
+        statement, schema = model.statement(), model.schema()
+        claim = (statement.epsilon, statement.delta)
+        audit = audit_tables(
+            (parts.train, parts.holdout, Table.from_frame(synthetic)),
+            schema=schema,
+            options=AuditOptions(seed=self.options.audit_seed, claim=claim),
+            progress=self.progress,
+        )
+        return BundleContents(
+            synthetic=synthetic,
+            rows=len(synthetic),
+            schema=schema,
+            learned=learned_fields(schema, self.settings.schema),
+            statement=statement,
+            audit=audit,
+            decision=decide(statement, audit, self.policy),
+            policy_text=self.policy_text,
+            model_files=model.to_files(),
+            holdout_rows=parts.holdout_rows.tolist(),
+            columns=column_shares(schema, synthetic, audit_frame(parts.train, schema)),
+            about=self.options.about,
+            ledger_text=self.ledger.extract(release_of(statement)),
+            signer=self.options.signer,
+            output=self.options.output,
+        )
+
+
+def _prepare(
+    data: object, synthesizer: Synthesizer, options: RunOptions, progress: Progress
+) -> _Chain:
+    """Policy, ledger and lineage; refuses what can be refused before anything is charged."""
+    text, source = policy_text_of(options.policy)
+    policy = parse_policy(text, source=source)
+    check_rule_names(policy, installed_names())
+    check_signer(policy, options.signer)
+    ledger = synthesizer.ledger or synthesizer.own_ledger()
+    generation = input_generation(data, declared=options.input_generation)
+    planned = Planned(
+        epsilon=synthesizer.epsilon,
+        delta=synthesizer.delta,
+        generator=synthesizer.generator,
+        input_generation=generation,
+        earlier_epsilon=ledger.spent(),
+        earlier_releases=len(ledger.releases()),
+    )
+    refuse_foreseen(policy, planned)
+    return _Chain(
+        settings=replace(synthesizer, ledger=ledger),
+        ledger=ledger,
+        options=options,
+        policy=policy,
+        policy_text=text,
+        input_generation=generation,
         progress=progress,
     )
-    decision = decide(statement, audit, policy, options.waivers)
-    schema = model.schema()
-    progress("writing", 0, 1)
-    contents = BundleContents(
-        synthetic=synthetic,
-        rows=len(synthetic),
-        schema=schema,
-        learned=learned_fields(schema, synthesizer.schema),
-        statement=statement,
-        audit=audit,
-        decision=decision,
-        policy_text=policy_text,
-        waivers=options.waivers,
-        model_files=model.to_files(),
-        holdout_rows=parts.holdout_rows.tolist(),
-        columns=column_shares(schema, synthetic, audit_frame(parts.train, schema)),
-        about=options.about,
-        signer=options.signer,
-        output=options.output,
-    )
-    write_bundle(target, contents)
-    progress("writing", 1, 1)
-    return RunResult(decision=decision, bundle=target, model=model, audit=audit)
+
+
+def _count(model: FittedModel, options: RunOptions) -> int:
+    whole = max(1, round(model.layout.rows / (1.0 - HOLDOUT_SHARE)))
+    return whole if options.rows is None else options.rows
 
 
 def _free(target: Path) -> Path:

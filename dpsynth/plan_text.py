@@ -1,11 +1,10 @@
-"""Plans and ledgers in words and as JSON, for the command line."""
+"""Plans in words and as JSON, for the command line."""
 
 from typing import Any
 
 from dpsynth.plan import Plan
 from dpsynth.privacy.accounting import epsilon, shares
 from dpsynth.privacy.events import GaussianEvent, event_to_json
-from dpsynth.privacy.ledger import Ledger
 
 
 def plan_json(plan: Plan, max_rows_per_unit: int) -> dict[str, Any]:
@@ -52,38 +51,4 @@ def plan_text(plan: Plan, max_rows_per_unit: int) -> str:
             else ""
         )
         lines.append(f"{entry['share']:7.2%}  {multiplier:16.3f}  {charge.label}{steps}")
-    return "\n".join(lines)
-
-
-def ledger_json(ledger: Ledger) -> dict[str, Any]:
-    """A ledger as JSON values."""
-    return {
-        "budget": {"epsilon": ledger.budget.epsilon, "delta": ledger.budget.delta},
-        "spent": ledger.spent(),
-        "entries": [
-            {
-                "seq": entry.seq,
-                "dataset": entry.dataset,
-                "release": entry.release,
-                "label": entry.label,
-                "event": event_to_json(entry.event) if entry.event is not None else None,
-                "time": entry.time,
-                "hash": entry.hash,
-            }
-            for entry in ledger.entries()
-        ],
-    }
-
-
-def ledger_text(ledger: Ledger) -> str:
-    """A ledger in lines, one an entry."""
-    facts = ledger_json(ledger)
-    lines = [
-        f"spent epsilon {facts['spent']:.6f} of {facts['budget']['epsilon']:g} "
-        f"at delta {facts['budget']['delta']:g}",
-    ]
-    for entry in facts["entries"]:
-        lines.append(
-            f"{entry['seq']:>5}  {entry['time']}  {str(entry['release'])[:8]:8}  {entry['label']}"
-        )
     return "\n".join(lines)

@@ -24,6 +24,7 @@ from dpsynth.plan import (
 )
 from dpsynth.privacy.calibration import check_budget
 from dpsynth.privacy.curator import Curator
+from dpsynth.privacy.identity import Identity
 from dpsynth.privacy.ledger import Booking, Ledger
 from dpsynth.privacy.noise import NoiseSource, secure_noise
 from dpsynth.privacy.queries import RowCount
@@ -71,6 +72,10 @@ class Synthesizer:
         check_budget(self.epsilon, self.delta)
         registry.load(self.generator)
 
+    def own_ledger(self) -> Ledger:
+        """A ledger in memory, for one fit whose charges are booked nowhere else."""
+        return Ledger.open("sqlite://", dataset="this fit", epsilon=self.epsilon, delta=self.delta)
+
     def check_ledger(self) -> None:
         """Ask the ledger, before a row is read, whether it has this budget left.
 
@@ -100,6 +105,7 @@ class Synthesizer:
         rng: np.random.Generator | None = None,
         policy_hash: str | None = None,
         input_generation: int = 0,
+        identity: Identity | None = None,
     ) -> FittedModel:
         """Learn the table under the budget.
 
@@ -115,14 +121,15 @@ class Synthesizer:
                 that it is known later which one was fixed beforehand.
             input_generation: 0 for rows that nobody knows to be synthetic, else how often they
                 went through a generator before.
+            identity: of the people of the whole table, where `data` is a part of it (see
+                `dpsynth.privacy.identity.identity_of`); None takes that of `data`.
 
         Raises:
-            InputError: a table or cell that does not fit, or too few rows for the budget.
+            InputError: a table or cell that does not fit, too few rows for the budget, or people
+                whom the ledger knows under another dataset's name.
             BudgetExceeded: the ledger has too little left; no row has been read then.
         """
-        ledger = self.ledger or Ledger.open(
-            "sqlite://", dataset="this fit", epsilon=self.epsilon, delta=self.delta
-        )
+        ledger = self.ledger or self.own_ledger()
         self.check_ledger()
         progress("reading", 0, 1)
         table = Table.read(data, query=query)
@@ -138,6 +145,7 @@ class Synthesizer:
             rng=rng or np.random.default_rng(),
             policy_hash=policy_hash,
             input_generation=input_generation,
+            identity=identity,
         )
         return run.model(table, progress=progress)
 
@@ -170,13 +178,17 @@ class _Fit:
     rng: np.random.Generator
     policy_hash: str | None
     input_generation: int
+    identity: Identity | None
 
     def model(self, table: Table, *, progress: Progress) -> FittedModel:
         unit, cap = self._unit()
         rows = PrivateRows(table, unit=unit, max_rows_per_unit=cap, rng=self.rng)
         rows.check([c for c in self.plan.columns if isinstance(c, Column)])
         reservation = self.ledger.reserve(
-            self.plan.charges, release=uuid.uuid4().hex, facts=self._facts()
+            self.plan.charges,
+            release=uuid.uuid4().hex,
+            facts=self._facts(),
+            identity=self.identity or rows.identity,
         )
         curator = Curator(rows, reservation=reservation, noise=self.noise)
         questions = len(self.plan.charges) - 1

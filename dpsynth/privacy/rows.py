@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpsynth.cells import Cells, cell_forms
+from dpsynth.privacy.identity import Identity, identity_of
 from dpsynth.schema import Column
 from dpsynth.table import Table, unit_codes
 
@@ -48,6 +49,7 @@ class PrivateRows:
         self, table: Table, *, unit: str | None, max_rows_per_unit: int, rng: np.random.Generator
     ) -> None:
         self._table = table
+        self._unit = unit
         self.max_rows_per_unit = max_rows_per_unit if unit is not None else 1
         if unit is not None:
             units = unit_codes(table, unit)
@@ -61,6 +63,11 @@ class PrivateRows:
     def count(self) -> int:
         """Rows that take part. PRIVATE."""
         return self._table.num_rows
+
+    @property
+    def identity(self) -> Identity | None:
+        """From a salt to the fingerprint of the units; None where there are no ids. PRIVATE."""
+        return identity_of(self._table, self._unit)
 
     def cells(self, column: Column, *, strict: bool = True) -> Cells:
         """Parsed cells of a column; when not strict, a cell of another kind counts as missing.

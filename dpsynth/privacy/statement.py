@@ -208,7 +208,7 @@ def make_statement(
         ledger=None if booking is None else _record(booking),
         policy_hash=policy_hash,
         input_generation=input_generation,
-        sentence=_sentence(spent, delta, rates["0.01"], privacy_unit, max_rows_per_unit),
+        sentence=sentence_of(spent, delta, rates["0.01"], privacy_unit, max_rows_per_unit),
     )
 
 
@@ -236,7 +236,7 @@ def recompute(statement: PrivacyStatement) -> tuple[float, float]:
     return spent, accounting.epsilon(events, delta=statement.delta, accountant=statement.witness)
 
 
-def _sentence(spent: float, delta: float, tpr: float, unit: str, rows: int) -> str:
+def sentence_of(spent: float, delta: float, tpr: float, unit: str, rows: int) -> str:
     """The guarantee for a reader who knows no mathematics; exact, and true for any attacker."""
     who = "row" if unit == "row" else f"{unit} (at most {rows} rows)"
     if not math.isfinite(spent):

@@ -4,8 +4,8 @@
                card.md · report.html · croissant.json · signing-key.pem · manifest.json
                manifest.dsse.json
     internal/  audit.json · privacy.json · decision.json · schema.json · report.html · columns.json
-               policy.toml · waivers.json · about.json · ledger.json · holdout.json · model/ · manifest.json
-               quarantine/ (the synthetic table, where the verdict is not "allow")
+               policy.toml · waivers.json · about.json · ledger.json · holdout.json · model/
+               manifest.json · quarantine/ (the synthetic table, where the verdict is not "allow")
 
 Written beside its place and renamed, so that there is a whole bundle or none.
 """
@@ -13,7 +13,7 @@ Written beside its place and renamed, so that there is a whole bundle or none.
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +24,7 @@ from audits.result import AuditResult
 from dpsynth.errors import InputError
 from dpsynth.privacy.statement import PrivacyStatement
 from dpsynth.release.about import About
+from dpsynth.release.attestation import attestation_payload
 from dpsynth.release.canonical import pretty_json, sha256_file
 from dpsynth.release.documents.card import card
 from dpsynth.release.documents.certificate import certificate_text
@@ -40,11 +41,11 @@ from dpsynth.release.manifest import (
     list_files,
     refuse_climbing,
 )
-from dpsynth.release.policy import parse_policy
+from dpsynth.release.policy import Policy, parse_policy, signature_required
 from dpsynth.release.report.columns import ColumnShares, to_json_text
 from dpsynth.release.report.page import Edition, ReportData, render
-from dpsynth.release.signing import PUBLIC_KEY, Signer
-from dpsynth.release.waivers import Waiver
+from dpsynth.release.signing import ENVELOPE, PUBLIC_KEY, Signer
+from dpsynth.release.waivers import Waiver, check_dates
 from dpsynth.schema import Schema
 from dpsynth.writing import atomic_directory, write_frame
 
@@ -95,23 +96,24 @@ def write_bundle(path: str | Path, contents: BundleContents) -> Path:
 
     Raises:
         InputError: the folder exists, the disk fails, the output format is unknown, a model file's
-            name climbs out, or the decision does not follow from statement, audit and policy. Then
-            nothing is left on the disk.
+            name climbs out, the policy demands a signature and there is no signer, a waiver is
+            from the future, or the decision does not follow from statement, audit, policy and
+            waivers. Then nothing is left on the disk.
     """
-    _check(contents)
     created = contents.created or datetime.now(UTC).isoformat(timespec="seconds")
+    _check(contents, created)
+    # What is drawn follows from what is stored, digit by digit, so that it can be drawn again.
+    stored = AuditResult.from_json_text(contents.audit.to_json_text())
+    contents = replace(contents, audit=stored)
     with atomic_directory(path) as folder:
         for name in ("public", "internal"):
             (folder / name).mkdir()
-        table = folder / table_path(contents.decision, contents.output)
-        table.parent.mkdir(exist_ok=True)
-        if isinstance(contents.synthetic, Path):
-            shutil.copyfile(contents.synthetic, table)
-        else:
-            write_frame(contents.synthetic, table)
+        _write_table(folder / table_path(contents.decision, contents.output), contents.synthetic)
         _write_public(folder / "public", contents, created)
         _write_internal(folder / "internal", contents, created)
-        _write_manifests(folder, contents, created)
+        manifest = _write_manifests(folder, contents, created)
+        if contents.signer is not None:
+            _sign(folder / "public", manifest, contents.signer)
     return Path(path)
 
 
@@ -121,20 +123,53 @@ def table_path(decision: Decision, output: str) -> str:
     return f"{place}/synthetic.{output}"
 
 
-def _check(contents: BundleContents) -> None:
+def _check(contents: BundleContents, created: str) -> None:
     if contents.output not in ("csv", "parquet"):
         raise InputError(f"output is {contents.output!r}; give 'csv' or 'parquet'")
     refuse_climbing(contents.model_files)
-    if not isinstance(contents.synthetic, Path):
+    if isinstance(contents.synthetic, Path):
+        _check_suffix(contents.synthetic, contents.output)
+    else:
         names = tuple(map(str, contents.synthetic.columns))
         contents.schema.check(names, "the synthetic table")
     policy = parse_policy(contents.policy_text, source="policy.toml")
+    check_signer(policy, contents.signer)
+    check_dates(contents.waivers, created)
     again = decide(contents.statement, contents.audit, policy, contents.waivers)
     if again != contents.decision:
         raise InputError(
             "the decision does not follow from this statement, audit, policy and these waivers; "
             "decide again with what is passed"
         )
+
+
+def check_signer(policy: Policy, signer: Signer | None) -> None:
+    """Refuse to go on without a signer where the policy demands one; ask before a budget is spent.
+
+    Raises:
+        InputError: as said.
+    """
+    if signer is None and signature_required(policy):
+        raise InputError(
+            f"policy {policy.name!r} demands a signed bundle and there is no key to sign with; "
+            "give one (--key; `dpsynth keygen` makes one)"
+        )
+
+
+def _check_suffix(table: Path, output: str) -> None:
+    if table.suffix != f".{output}":
+        raise InputError(
+            f"the synthetic table {table.name} is copied as it is, but output is {output!r}; "
+            f"give a file with suffix .{output}, or the other output"
+        )
+
+
+def _write_table(target: Path, table: pd.DataFrame | Path) -> None:
+    target.parent.mkdir(exist_ok=True)
+    if isinstance(table, Path):
+        shutil.copyfile(table, target)
+    else:
+        write_frame(table, target)
 
 
 def _write_public(folder: Path, contents: BundleContents, created: str) -> None:
@@ -227,7 +262,7 @@ def _decision_json(decision: Decision) -> dict[str, Any]:
     return {**decision.model_dump(mode="json"), "shareable": shareable, "note": note}
 
 
-def _write_manifests(folder: Path, contents: BundleContents, created: str) -> None:
+def _write_manifests(folder: Path, contents: BundleContents, created: str) -> Manifest:
     internal = InternalManifest(
         files=list_files(folder / "internal"), salt=secrets.token_hex(32)
     ).sealed()
@@ -244,6 +279,12 @@ def _write_manifests(folder: Path, contents: BundleContents, created: str) -> No
         files=list_files(folder / "public"),
     ).sealed()
     _write(folder / "public" / NAME, public.to_json_text())
+    return public
+
+
+def _sign(folder: Path, manifest: Manifest, signer: Signer) -> None:
+    payload = attestation_payload(manifest, sha256_file(folder / NAME))
+    _write(folder / ENVELOPE, signer.sign(payload))
 
 
 def _write(path: Path, text: str) -> None:

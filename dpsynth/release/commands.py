@@ -1,41 +1,52 @@
 """What the commands `gate`, `verify` and `attacks` do, as library calls on files."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from audits import registry
 from audits.errors import AuditError
 from audits.result import AuditResult
 from dpsynth.errors import InputError
+from dpsynth.privacy.ledger import Head, Ledger
+from dpsynth.privacy.ledger_releases import ReleaseRecord
 from dpsynth.privacy.statement import PrivacyStatement
 from dpsynth.release.canonical import read_text
 from dpsynth.release.gate import Decision, decide
-from dpsynth.release.policy import default_policy_text, load_policy, parse_policy
+from dpsynth.release.policy import parse_policy, policy_text_of
 from dpsynth.release.replay import replay as replay_audit
+from dpsynth.release.signing import load_public_key
+from dpsynth.release.unpacking import opened_bundle
 from dpsynth.release.verify import Verification, verify_bundle
+from dpsynth.release.waivers import load_waivers
 
 
-def decide_files(statement: Path, audit: Path, policy: Path | None = None) -> Decision:
+def decide_files(
+    statement: Path,
+    audit: Path,
+    policy: str | Path | None = None,
+    waivers: Path | None = None,
+) -> Decision:
     """The gate's decision on a statement file and an audit file.
 
     Args:
         statement: `privacy.json`.
         audit: `audit.json`.
-        policy: TOML file; None takes the one shipped.
+        policy: name of a shipped policy or a TOML file; None takes the shipped default.
+        waivers: TOML file of rules that somebody sets aside.
 
     Raises:
-        InputError: a file is missing, was cut short, or is not what it should be.
+        InputError: a file is missing, was cut short, or is not what it should be; a waiver that
+            the policy cannot take.
     """
-    rules = (
-        parse_policy(default_policy_text(), source="default policy")
-        if policy is None
-        else load_policy(policy)
-    )
+    text, source = policy_text_of(policy)
+    rules = parse_policy(text, source=source)
+    aside = () if waivers is None else load_waivers(waivers)
     claim = PrivacyStatement.from_json_text(read_text(statement))
     try:
         evidence = AuditResult.from_json_text(read_text(audit))
     except AuditError as error:
         raise InputError(f"{audit}: {error}") from error
-    return decide(claim, evidence, rules)
+    return decide(claim, evidence, rules, aside)
 
 
 def verify_command(
@@ -45,21 +56,49 @@ def verify_command(
     train: Path | None = None,
     holdout: Path | None = None,
     public_only: bool = False,
+    key: Path | None = None,
+    ledger: str | None = None,
 ) -> Verification:
     """All checks of `verify_bundle`, and with `replay` the audits once more.
 
+    Args:
+        bundle: a bundle's folder, or a .zip of one.
+        replay, train, holdout: re-run the audits on the private table, or on its two halves.
+        public_only: only `public/` was handed over.
+        key: file of the public key that must have signed it.
+        ledger: file or URL of the ledger that must hold its charges.
+
     Raises:
-        InputError: no such folder, or `replay` without the private table.
+        InputError: no such folder, key or ledger, or `replay` without the private table.
     """
-    outcome = verify_bundle(bundle, public_only=public_only)
-    if not replay:
-        return outcome
-    if train is None:
+    if replay and train is None:
         raise InputError(
             "replay needs the private rows: give --train (and --holdout, unless --train is the "
             "whole private table)"
         )
-    return Verification((*outcome.checks, replay_audit(bundle, train, holdout)))
+    if replay and public_only:
+        raise InputError("replay needs internal/; leave out --public-only or --replay")
+    trusted = None if key is None else load_public_key(key)
+    book = None if ledger is None else _Books(Ledger.read_all(ledger))
+    with opened_bundle(bundle) as folder:
+        outcome = verify_bundle(folder, public_only=public_only, key=trusted, ledger=book)
+        if not replay:
+            return outcome
+        return Verification((*outcome.checks, replay_audit(folder, train, holdout)))
+
+
+@dataclass(frozen=True)
+class _Books:
+    """All datasets of one ledger: which of them a bundle belongs to, its release's name tells."""
+
+    books: tuple[Ledger, ...]
+
+    def verify(self, head: Head | None = None) -> None:
+        for book in self.books[:1]:  # their chain of entries is one
+            book.verify(head)
+
+    def releases(self) -> tuple[ReleaseRecord, ...]:
+        return tuple(release for book in self.books for release in book.releases())
 
 
 def attack_summaries() -> dict[str, dict[str, str]]:

@@ -11,14 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from dpsynth.cells import Cells, parse_cells
 from dpsynth.errors import InputError, IntegrityError, SchemaError
+from dpsynth.release.canonical import check_format
 from dpsynth.schema import Column, Schema
+from dpsynth.source_checks import check_file
 from dpsynth.table import Table
 
 FORMAT = "dpsynth.schema/1"
 LEARNABLE = ("lower", "upper", "categories", "decimals")
+
+#: Most that is read of a table in somebody else's bundle.
+MAX_CELLS = 500_000_000
+MAX_TABLE_BYTES = 16 * 2**30
 
 #: Relative slack of a bound: a decimal number and its text may differ in the last bit.
 SLACK = 1e-9
@@ -65,16 +73,34 @@ def read_domain(data: Any) -> Schema:
     Raises:
         IntegrityError: another format, or not a schema.
     """
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        found = data.get("format") if isinstance(data, dict) else data
-        raise IntegrityError(
-            f"schema.json: format is {found!r}, this version reads {FORMAT!r}; "
-            "verify with the version that made the bundle"
-        )
+    check_format(data, known=FORMAT, name="schema.json")
     try:
         return Schema.from_dict({k: v for k, v in data.items() if k not in ("format", "learned")})
     except SchemaError as error:
         raise IntegrityError(f"schema.json: {error}") from error
+
+
+def read_learned(data: Any, schema: Schema) -> dict[str, list[str]]:
+    """Which fields of which columns were learned, from the content of `schema.json`.
+
+    Raises:
+        IntegrityError: it names what the schema does not have.
+    """
+    learned = data.get("learned") if isinstance(data, dict) else None
+    known = {column.name: column for column in schema.columns}
+    fits = isinstance(learned, dict) and all(
+        name in known
+        and isinstance(fields, list)
+        and bool(fields)
+        and all(field in LEARNABLE and getattr(known[name], field) is not None for field in fields)
+        for name, fields in learned.items()
+    )
+    if not fits or not isinstance(learned, dict):
+        raise IntegrityError(
+            "schema.json: 'learned' must name fields that its columns have; it was cut short or "
+            "changed, ask for it again"
+        )
+    return learned
 
 
 def outside_domain(table: Path, schema: Schema) -> Iterator[str]:
@@ -83,14 +109,23 @@ def outside_domain(table: Path, schema: Schema) -> Iterator[str]:
     Reads the whole file; 100,000 rows of 15 columns take about a second.
     """
     try:
-        rows = Table.read(table)
-        schema.check(rows.names, table.name)
+        rows = read_stranger(table)
+    except InputError as error:
+        yield str(error)
+        return
+    yield from values_outside(rows, schema, table.name)
+
+
+def values_outside(rows: Table, schema: Schema, name: str) -> Iterator[str]:
+    """The same for rows that were read; `name` is their file's, for messages."""
+    try:
+        schema.check(rows.names, name)
     except InputError as error:
         yield str(error)
         return
     for column in schema.columns:
         try:
-            cells = parse_cells(rows.column(column.name), column, source=table.name)
+            cells = parse_cells(rows.column(column.name), column, source=name)
         except InputError as error:
             yield str(error)
             continue
@@ -98,9 +133,41 @@ def outside_domain(table: Path, schema: Schema) -> Iterator[str]:
         if wrong.any():
             row = int(np.argmax(wrong))
             yield (
-                f"{table.name}: row {row + 1}, column {column.name!r}: {cells.values[row]!r} is "
+                f"{name}: row {row + 1}, column {column.name!r}: {cells.values[row]!r} is "
                 f"outside the public domain ({_describe(column)})"
             )
+
+
+def read_stranger(path: Path) -> Table:
+    """A table file from somebody else's bundle.
+
+    Raises:
+        InputError: not a table, or one whose few bytes stand for more than a machine can hold: runs
+            of equal cells make that possible in Parquet.
+    """
+    if path.suffix == ".parquet":
+        _refuse_absurd(path)
+    return Table.read(path)
+
+
+def _refuse_absurd(path: Path) -> None:
+    """Read the sizes that a Parquet file claims, before any of its cells is read."""
+    check_file(path)
+    try:
+        with pq.ParquetFile(path) as file:
+            about = file.metadata
+            groups = [about.row_group(index) for index in range(about.num_row_groups)]
+            size = sum(group.total_byte_size for group in groups)
+            rows = max(about.num_rows, sum(group.num_rows for group in groups))
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path.name}: not a readable Parquet file ({reason})") from error
+    cells = rows * about.num_columns
+    if size > MAX_TABLE_BYTES or cells > MAX_CELLS:
+        raise InputError(
+            f"{path.name}: claims {rows} rows of {about.num_columns} columns and {size} bytes "
+            f"unpacked; at most {MAX_CELLS} cells and {MAX_TABLE_BYTES} bytes are read"
+        )
 
 
 def _outside(cells: Cells, column: Column) -> np.ndarray:

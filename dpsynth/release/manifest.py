@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from dpsynth.errors import InputError, IntegrityError
 from dpsynth.release.canonical import (
     canonical_json,
+    check_format,
+    parse_json,
     pretty_json,
     read_text,
     sha256_file,
@@ -120,10 +122,12 @@ def read_manifest(path: Path, model: type[M]) -> M:
             or content that its checksum does not fit.
     """
     text = read_text(path)
+    known = model.model_fields["format"].default
+    check_format(parse_json(text, name=path.name), known=known, name=path.name)
     try:
         manifest = model.model_validate_json(text)
     except ValidationError as error:
-        raise IntegrityError(f"{path.name}: {_fault(text, error, model)}") from error
+        raise IntegrityError(f"{path.name}: {_fault(error)}") from error
     # Equal texts, not only equal values: a space or a doubled key is a change as well.
     if manifest.checksum() != manifest.self_sha256 or manifest.to_json_text() != text:
         raise IntegrityError(f"{path.name}: its content does not fit its checksum; it was changed")
@@ -132,16 +136,10 @@ def read_manifest(path: Path, model: type[M]) -> M:
     return manifest
 
 
-def _fault(text: str, error: ValidationError, model: type[_Manifest]) -> str:
-    fault = error.errors(include_url=False)[0]
-    if fault["loc"] == ("format",):
-        known = model.model_fields["format"].default
-        return (
-            f"format is {fault['input']!r}, this version reads {known!r}; "
-            "verify with the version that made the bundle"
-        )
+def _fault(error: ValidationError) -> str:
+    fault = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in fault["loc"]) or "the text"
-    return f"{where}: {fault['msg']}; it was cut short or changed ({len(text)} characters)"
+    return f"{where}: {fault['msg']}; it was cut short or changed, ask for it again"
 
 
 def check_relative(path: str, *, where: str) -> None:

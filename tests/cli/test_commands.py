@@ -22,6 +22,7 @@ COMMANDS = (
     ["audit"],
     ["gate"],
     ["verify"],
+    ["ledger", "open"],
     ["ledger", "show"],
     ["ledger", "verify"],
     ["generators"],
@@ -164,11 +165,11 @@ def test_schema_drafts_what_fit_reads(shared: Path, tmp_path: Path, capsys: Capt
 def test_ledger_show_and_verify(shared: Path, capsys: Capture) -> None:
     book = shared / "model.ledger.db"
     shown = as_json(capsys, "ledger", "show", book)
-    assert shown["spent"] == pytest.approx(8, rel=1e-3)
+    assert shown["datasets"][0]["spent"] == pytest.approx(8, rel=1e-3)
     checked = as_json(capsys, "ledger", "verify", book)
     assert checked == {"ok": True, "entries": len(shown["entries"])}
     assert invoke(["ledger", "show", str(book)]) == 0
-    assert "training: gradients" in capsys.readouterr().out
+    assert "nothing left" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -21,13 +21,14 @@ from dpsynth.release.about import About
 from dpsynth.release.bundle import BundleContents, write_bundle
 from dpsynth.release.domain import learned_fields
 from dpsynth.release.gate import decide
-from dpsynth.release.policy import parse_policy
+from dpsynth.release.policy import parse_policy, policy_hash
 from dpsynth.release.report.columns import column_shares
 from dpsynth.schema import Column, Schema
 
 POLICY = """
 name = "test"
 publish = "verdict"
+waivers = "any"
 max_epsilon = 3.0
 max_delta = 1e-4
 min_rows = 100
@@ -159,14 +160,16 @@ def contents(tables: dict[str, pd.DataFrame]) -> Callable[..., BundleContents]:
     )
 
     def build(policy_text: str = POLICY, **changes: Any) -> BundleContents:
-        claim = changes.pop("statement", statement)
+        policy = parse_policy(policy_text)
+        fixed = statement.model_copy(update={"policy_hash": policy_hash(policy)})
+        claim = changes.pop("statement", fixed)
         bare = tuple(Column(name=c.name, kind=c.kind) for c in schema.columns)
         fields: dict[str, Any] = {
             "synthetic": tables["synthetic"],
             "schema": schema,
             "statement": claim,
             "audit": audit,
-            "decision": decide(claim, audit, parse_policy(policy_text)),
+            "decision": decide(claim, audit, policy, changes.get("waivers", ())),
             "policy_text": policy_text,
             "model_files": {"model.json": b"{}\n", "deep/weights.bin": bytes(range(200))},
             "holdout_rows": [3, 1, 7],

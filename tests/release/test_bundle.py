@@ -7,20 +7,35 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dpsynth.errors import InputError
+from dpsynth.errors import InputError, IntegrityError
 from dpsynth.privacy.events import NonPrivateEvent
 from dpsynth.privacy.ledger import Charge
 from dpsynth.release.bundle import write_bundle
+from dpsynth.release.canonical import sha256_file
 from dpsynth.release.domain import read_domain
+from dpsynth.release.manifest import Manifest, read_manifest
+from dpsynth.release.reading import read_bundle
+from dpsynth.release.report.columns import column_shares
+from dpsynth.release.signing import generate_keys, load_signer, open_envelope
 from dpsynth.release.verify import verify_bundle
 
+POLICY = """
+name = "test"
+min_rows = 100
+[[finding]]
+name = "closest_record"
+inconclusive = "allow"
+"""
+REFUSING = POLICY.replace("min_rows = 100", "min_rows = 100000")
 PUBLIC = {
-    *("synthetic.csv", "schema.json", "privacy.json", "decision.json"),
-    *("card.md", "report.html", "manifest.json"),
+    *("synthetic.csv", "croissant.json", "schema.json", "privacy.json", "decision.json"),
+    *("certificate.json", "card.md", "report.html", "manifest.json"),
 }
+ONLY_WITH_THE_TABLE = {"synthetic.csv", "croissant.json"}
 INTERNAL = {
-    *("audit.json", "decision.json", "schema.json", "report.html", "policy.toml"),
-    *("holdout.json", "manifest.json", "model/model.json", "model/deep/weights.bin"),
+    *("audit.json", "privacy.json", "decision.json", "schema.json", "report.html", "columns.json"),
+    *("policy.toml", "waivers.json", "about.json", "holdout.json", "manifest.json"),
+    *("model/model.json", "model/deep/weights.bin"),
 }
 
 
@@ -40,7 +55,7 @@ def test_an_allowed_bundle_has_the_table_in_public(allowed):
 
 
 def test_a_refused_bundle_keeps_the_table_inside(refused, schema):
-    assert files(refused / "public") == PUBLIC - {"synthetic.csv"}
+    assert files(refused / "public") == PUBLIC - ONLY_WITH_THE_TABLE
     assert files(refused / "internal") == INTERNAL | {"quarantine/synthetic.csv"}
     decision = json.loads((refused / "public" / "decision.json").read_text(encoding="utf-8"))
     assert decision["shareable"] is False
@@ -148,11 +163,142 @@ def test_the_clock_is_used_where_no_time_is_given(contents, tmp_path):
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", manifest["created"])
 
 
-def test_no_private_row_leaves(contents, tables, tmp_path):
+def test_no_private_row_leaves(contents, tables, schema, tmp_path):
     real = tables["train"].copy()
     real.loc[:40, "town"] = "Zwiefalten-7193"
     real.loc[:40, "income"] = 173.9
     real.loc[:40, "age"] = 98
-    path = write_bundle(tmp_path / "bundle", contents(real=real))
+    columns = column_shares(schema, tables["synthetic"], real)
+    path = write_bundle(tmp_path / "bundle", contents(columns=columns))
     for name in files(path):
         assert b"Zwiefalten" not in (path / name).read_bytes(), name
+
+
+# Signed bundles
+
+
+@pytest.fixture(scope="module")
+def signer(tmp_path_factory):
+    return load_signer(generate_keys(tmp_path_factory.mktemp("keys") / "key.pem").private_path)
+
+
+@pytest.fixture(scope="module")
+def signed(contents, signer, tmp_path_factory):
+    return write_bundle(tmp_path_factory.mktemp("signed") / "bundle", contents(signer=signer))
+
+
+def test_a_signed_bundle_holds_key_and_envelope(signed, signer):
+    assert files(signed / "public") == PUBLIC | {"signing-key.pem", "manifest.dsse.json"}
+    assert (signed / "public" / "signing-key.pem").read_text() == signer.public_pem
+    manifest = read_manifest(signed / "public" / "manifest.json", Manifest)
+    assert manifest.signed_by == signer.key_id
+    listed = {record.path for record in manifest.files}
+    assert "signing-key.pem" in listed
+    assert "manifest.dsse.json" not in listed
+
+
+def test_the_signature_covers_every_public_file_and_pins_the_rest(signed, signer):
+    envelope = (signed / "public" / "manifest.dsse.json").read_text()
+    statement = json.loads(open_envelope(envelope, signer.public_pem))
+    subjects = {one["name"]: one["digest"]["sha256"] for one in statement["subject"]}
+    for name in files(signed / "public") - {"manifest.dsse.json"}:
+        assert subjects.pop(f"public/{name}") == sha256_file(signed / "public" / name), name
+    assert subjects == {}
+    inner = sha256_file(signed / "internal" / "manifest.json")
+    assert statement["predicate"]["internal_manifest"] == inner
+
+
+def test_a_signed_bundle_verifies_and_a_refused_one_can_be_signed_too(signed, contents, signer):
+    assert verify_bundle(signed).ok, verify_bundle(signed).failures
+    stopped = write_bundle(signed.parent / "stopped", contents(REFUSING, signer=signer))
+    assert verify_bundle(stopped).ok, verify_bundle(stopped).failures
+    assert (stopped / "public" / "manifest.dsse.json").exists()
+
+
+def test_unsigned_works_and_says_so(allowed, signed):
+    manifest = read_manifest(allowed / "public" / "manifest.json", Manifest)
+    assert manifest.signed_by is None
+    assert not (allowed / "public" / "manifest.dsse.json").exists()
+    assert not (allowed / "public" / "signing-key.pem").exists()
+    for name in ("card.md", "report.html"):
+        bare, full = ((path / "public" / name).read_text("utf-8") for path in (allowed, signed))
+        assert "not signed" in bare.lower(), name
+        assert "not signed" not in full.lower(), name
+
+
+def test_nothing_in_public_changes_between_two_writes(contents, signer, signed, tmp_path):
+    again = write_bundle(tmp_path / "again", contents(signer=signer))
+    # The public manifest pins the internal one, whose salt is new; the envelope signs the manifest.
+    pinned = {"manifest.json", "manifest.dsse.json"}
+    for name in files(signed / "public") - pinned:
+        one, other = (path / "public" / name for path in (signed, again))
+        assert one.read_bytes() == other.read_bytes(), name
+    one, other = (
+        read_manifest(path / "public" / "manifest.json", Manifest) for path in (signed, again)
+    )
+    assert one.internal_manifest != other.internal_manifest
+    hidden = {"internal_manifest": "", "self_sha256": ""}
+    assert one.model_copy(update=hidden) == other.model_copy(update=hidden)
+
+
+def test_a_signer_that_fails_leaves_nothing(contents, signer, tmp_path):
+    class Broken:
+        key_id, public_pem = signer.key_id, signer.public_pem
+
+        def sign(self, payload):
+            raise OSError(errno.EIO, "token was pulled out")
+
+    with pytest.raises(InputError, match="token was pulled out"):
+        write_bundle(tmp_path / "bundle", contents(signer=Broken()))
+    assert list(tmp_path.iterdir()) == []
+
+
+# Tables that are copied, bundles that are read back
+
+
+def test_a_table_file_is_copied_as_it_is(contents, tmp_path):
+    table = tmp_path / "made-elsewhere.csv"
+    table.write_bytes(b"age,income\r\n1,2\r\n")
+    path = write_bundle(tmp_path / "bundle", contents(synthetic=table, rows=1))
+    assert (path / "public" / "synthetic.csv").read_bytes() == table.read_bytes()
+
+
+def test_a_table_file_must_fit_the_output(contents, tmp_path):
+    with pytest.raises(InputError, match="output is 'parquet'"):
+        write_bundle(tmp_path / "b", contents(synthetic=tmp_path / "t.csv", output="parquet"))
+    with pytest.raises(InputError, match="No such file"):
+        write_bundle(tmp_path / "b", contents(synthetic=tmp_path / "t.csv"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("output", ["csv", "parquet"])
+@pytest.mark.parametrize("policy", [POLICY, REFUSING], ids=["allowed", "refused"])
+def test_read_back_and_written_again_it_is_the_same(contents, tmp_path, output, policy):
+    one = write_bundle(tmp_path / "one", contents(policy, output=output, ledger_text="{}\n"))
+    other = write_bundle(tmp_path / "other", read_bundle(one))
+    assert files(one) == files(other)
+    for name in files(one) - {"internal/manifest.json", "public/manifest.json"}:
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("internal/schema.json", '{"format": "dpsynth.schema/1", "columns": []}'),
+        ("internal/audit.json", "{}"),
+        ("internal/holdout.json", '{"format": "dpsynth.holdout/9", "rows": []}'),
+        ("internal/waivers.json", '[{"rule": "x"}]'),
+        ("internal/about.json", '{"title": 7}'),
+        ("internal/columns.json", "[{}]"),
+        ("internal/privacy.json", "{"),
+        ("public/manifest.json", "{}"),
+    ],
+)
+def test_what_cannot_be_read_back_is_named(bundle, name, text):
+    (bundle / name).write_text(text)
+    with pytest.raises(IntegrityError) as caught:
+        read_bundle(bundle)
+    assert "\n" not in str(caught.value)
+    (bundle / name).unlink()
+    with pytest.raises(IntegrityError, match=Path(name).name):
+        read_bundle(bundle)

@@ -1,12 +1,29 @@
 import math
+from dataclasses import replace
 
 import pytest
 
+from audits import judgement
 from audits.result import Claim
-from dpsynth.release.gate import Decision, decide
-from dpsynth.release.policy import parse_policy, policy_hash
+from dpsynth.privacy.statement import LedgerRecord
+from dpsynth.release.gate import Decision, controls, decide
+from dpsynth.release.policy import (
+    parse_policy,
+    policy_hash,
+    policy_text_of,
+    rule_names,
+    shipped_policies,
+)
+from dpsynth.release.waivers import Waiver
 
+TOTAL = "max_total_epsilon"
 AUROC = '[[figure]]\nname = "attack.auroc"\n'
+
+
+def booked(**changes):
+    """The ledger's record of one release that cost what it asked for."""
+    fields = {"total_epsilon": 1.0, "total_delta": 1e-5, "releases": 1}
+    return LedgerRecord(head="a", entries=7, release="r", budget_epsilon=9.0, **fields | changes)
 
 
 def outcome(decision, rule):
@@ -18,7 +35,10 @@ def outcome(decision, rule):
 def gate(statement, audit):
     def run(text, *findings, rows=1000, **changes):
         policy = parse_policy(f'name = "x"\n{text}')
-        return decide(statement(**changes), audit(*findings, rows=rows), policy)
+        waivers = changes.pop("waivers", ())
+        fixed = {"policy_hash": policy_hash(policy)}
+        claim = statement(**{**fixed, **changes})
+        return decide(claim, audit(*findings, rows=rows), policy, waivers)
 
     return run
 
@@ -34,6 +54,28 @@ def gate(statement, audit):
         ("max_epsilon = 2", {"epsilon_spent": 3.0}, "max_epsilon", "refuse"),
         ("max_delta = 1e-5", {}, "max_delta", "allow"),
         ("max_delta = 1e-6", {}, "max_delta", "refuse"),
+        ("max_total_epsilon = 2", {"ledger": booked(total_epsilon=2.0)}, TOTAL, "allow"),
+        ("max_total_epsilon = 2", {"ledger": booked(total_epsilon=2.01)}, TOTAL, "refuse"),
+        ("max_total_epsilon = 2", {"ledger": booked(total_epsilon=math.inf)}, TOTAL, "refuse"),
+        ("max_total_epsilon = 2", {"ledger": None}, TOTAL, "inconclusive"),
+        ("max_delta = 2e-5\nmax_total_epsilon = 2", {"ledger": booked()}, TOTAL, "allow"),
+        (
+            "max_delta = 2e-5\nmax_total_epsilon = 2",
+            {"ledger": booked(total_delta=1e-3)},
+            TOTAL,
+            "refuse",
+        ),
+        ("max_releases = 2", {"ledger": booked(releases=2)}, "max_releases", "allow"),
+        ("max_releases = 2", {"ledger": booked(releases=3)}, "max_releases", "refuse"),
+        ("max_releases = 2", {"ledger": None}, "max_releases", "inconclusive"),
+        ("max_input_generation = 0", {}, "max_input_generation", "allow"),
+        ("max_input_generation = 1", {"input_generation": 1}, "max_input_generation", "allow"),
+        ("max_input_generation = 0", {"input_generation": 1}, "max_input_generation", "refuse"),
+        ("", {}, "policy_fixed", "allow"),
+        ("", {"policy_hash": None}, "policy_fixed", "inconclusive"),
+        ("", {"policy_hash": "0" * 64}, "policy_fixed", "refuse"),
+        ('audience = "development"', {"policy_hash": None}, "policy_fixed", "allow"),
+        ('audience = "development"', {"policy_hash": "0" * 64}, "policy_fixed", "refuse"),
         ("", {}, "require_releasable", "allow"),
         ("", {"releasable": False}, "require_releasable", "refuse"),
         ('allowed_generators = ["autoregressive"]', {}, "allowed_generators", "allow"),
@@ -166,7 +208,9 @@ def test_a_leak_in_a_group_refuses_though_the_group_is_lenient(gate, finding):
 )
 def test_the_audit_must_have_tested_the_claim_that_is_made(statement, audit, held, verdict):
     claim = None if held is None else Claim(epsilon=held[0], delta=held[1])
-    decision = decide(statement(), audit(claim=claim), parse_policy('name = "x"'))
+    policy = parse_policy('name = "x"')
+    fixed = statement(policy_hash=policy_hash(policy))
+    decision = decide(fixed, audit(claim=claim), policy)
     found = {rule.rule: rule.verdict for rule in decision.rules}
     assert found.get("audited_claim") == verdict
     assert decision.verdict == (verdict or "allow")
@@ -197,6 +241,168 @@ def test_equal_from_memory_and_from_the_audit_file(gate, finding, audit, stateme
     read = type(made).from_json_text(made.to_json_text())
     policy = parse_policy(f'name = "x"\n{AUROC}max = 0.6')
     assert decide(statement(), made, policy) == decide(statement(), read, policy)
+
+
+@pytest.mark.parametrize(
+    ("asked", "measured", "verdict"),
+    [
+        (0.95, 0.95, "allow"),
+        (0.9, 0.95, "allow"),
+        (0.99, 0.95, "inconclusive"),
+        (0.95, 0.9, "inconclusive"),
+    ],
+)
+def test_an_interval_of_less_confidence_than_asked_for_counts_as_not_measured(
+    gate, finding, asked, measured, verdict
+):
+    found = finding("attack", auroc=(0.4, 0.5, 0.59))
+    figures = {"auroc": replace(found.figures["auroc"], confidence=measured)}
+    text = f'{AUROC}max = 0.6\ninconclusive = "allow"\nconfidence = {asked}'
+    assert gate(text, replace(found, figures=figures)).verdict == verdict
+
+
+CONTROLS = "require_controls = true"
+
+
+def attack(finding, name, verdict, *, power=0.2, planted="control_auroc", **changes):
+    """An attack with its controls: `power` is the share of copies that it sees."""
+    figures = {planted: (0.6, 0.7, 0.8), "detectable_copied_share": (power, power, power)}
+    fields = {"knowledge": "the table", "rows_used": {"train": 100, "holdout": 60}, **changes}
+    return replace(finding(name, verdict, **figures), **fields)
+
+
+@pytest.mark.parametrize(
+    ("made", "verdict", "said"),
+    [
+        ([], "inconclusive", "holds no attack"),
+        ([("a", "none", {})], "allow", "1 of 1 attacks found"),
+        ([("a", "none", {"planted": "control_planted_rate"})], "allow", "1 of 1"),
+        ([("a", "none", {}), ("b", "inconclusive", {"power": 0.51})], "allow", "1 of 2"),
+        ([("b", "inconclusive", {"power": 0.9})], "inconclusive", "none of the 1 attacks found"),
+        ([("a", "none", {}), ("b", "inconclusive", {"power": 0.5})], "inconclusive", "against b"),
+        (
+            [("a", "none", {}), ("b", "inconclusive", {"power": 1.0, "p_adjusted": 0.05})],
+            "inconclusive",
+            "against b",
+        ),
+        (
+            [
+                ("a", "none", {}),
+                ("b", "inconclusive", {"rows_used": {"train": 900, "holdout": 49}}),
+            ],
+            "allow",
+            "1 of 2",
+        ),
+        ([("a", "none", {}), ("b", "none", {"figures": {}})], "inconclusive", "recorded for b"),
+        ([("a", "none", {"planted": "auroc"})], "inconclusive", "recorded for a"),
+        ([("a", "measured", {})], "inconclusive", "recorded for a"),
+        ([("a", "none", {}), ("c", "none", {"knowledge": "", "figures": {}})], "allow", "1 of 1"),
+    ],
+)
+def test_every_attack_must_have_recorded_its_controls(gate, finding, made, verdict, said):
+    findings = [attack(finding, name, found, **changes) for name, found, changes in made]
+    decision = gate(CONTROLS, *findings)
+    (rule,) = [one for one in decision.rules if one.rule == "require_controls"]
+    assert rule.verdict == verdict == decision.verdict
+    assert said in rule.reason
+    assert rule.private
+    assert "require_controls" not in {one.rule for one in gate("", *findings).rules}
+
+
+def test_blindness_is_measured_as_the_audits_measure_it():
+    assert judgement.LARGEST_BLIND_SHARE == controls.BLIND_SHARE
+    assert judgement.MIN_ROWS == controls.MIN_ROWS
+
+
+def test_the_controls_of_a_real_audit_are_found(contents):
+    made = contents()
+    policy = parse_policy(f'name = "x"\n{CONTROLS}')
+    decision = decide(made.statement, made.audit, policy)
+    (rule,) = [one for one in decision.rules if one.rule == "require_controls"]
+    assert rule.found.keys() == {"closest_record", "local_density", "linkability"}
+    assert "not recorded" not in rule.found.values()
+    void = judgement.unclean(1e-9)
+    assert "Negative control failed" in void
+    findings = tuple(
+        replace(one, verdict="inconclusive", reason=void) if one.name == "closest_record" else one
+        for one in made.audit.findings
+    )
+    again = decide(made.statement, replace(made.audit, findings=findings), policy)
+    (rule,) = [one for one in again.rules if one.rule == "require_controls"]
+    assert rule.found["closest_record"] == "failed"
+    assert rule.verdict == "inconclusive"
+
+
+def waive(rule, **changes):
+    fields = {"name": "E. Muster", "reason": "known", "date": "2026-01-01"}
+    return Waiver(rule=rule, **fields | changes)
+
+
+@pytest.mark.parametrize(
+    ("waivers", "found", "waived", "verdict"),
+    [
+        ("inconclusive", "inconclusive", True, "allow"),
+        ("inconclusive", "leak", False, "refuse"),
+        ("any", "leak", True, "allow"),
+        ("any", "none", False, "allow"),
+    ],
+)
+def test_a_waived_rule_keeps_its_verdict_and_stops_nothing(
+    gate, finding, waivers, found, waived, verdict
+):
+    text = f'waivers = "{waivers}"\n[[finding]]\nname = "attack"'
+    given = waive("finding attack")
+    plain = gate(text, finding("attack", found))
+    decision = gate(text, finding("attack", found), waivers=(given,))
+    assert decision.verdict == verdict
+    assert outcome(decision, "finding attack") == outcome(plain, "finding attack")
+    for edition in (decision, decision.public()):
+        shown = [one.waiver for one in edition.rules if one.waiver]
+        assert shown == ([given] if waived else [])
+        assert [one.waiver for one in edition.unused_waivers] == ([] if waived else [given])
+        assert all(one.reason for one in edition.unused_waivers)
+
+
+def test_a_waiver_of_one_rule_sets_no_other_aside(gate, finding):
+    text = 'waivers = "any"\nmax_epsilon = 0.5\n[[finding]]\nname = "attack"'
+    decision = gate(text, finding("attack", "inconclusive"), waivers=(waive("max_epsilon"),))
+    assert decision.verdict == "inconclusive"
+    assert outcome(decision, "max_epsilon") == "refuse"
+
+
+@pytest.mark.parametrize("name", shipped_policies())
+def test_the_rules_are_called_as_rule_names_says(name, statement, audit):
+    """Waivers are held against these names before a run."""
+    policy = parse_policy(policy_text_of(name)[0])
+    made = decide(statement(), audit(claim=Claim(epsilon=1.0, delta=1e-5)), policy)
+    assert tuple(rule.rule for rule in made.rules) == rule_names(policy)
+
+
+def test_the_decision_says_whether_a_signature_is_demanded(gate):
+    assert gate("require_signature = true").signature_required
+    assert gate("require_signature = true").public().signature_required
+    assert not gate("").signature_required
+
+
+def test_overall_shows_the_rules_on_the_claim_alone(gate, finding):
+    text = (
+        'publish = "overall"\nwaivers = "any"\nmax_epsilon = 2\nmin_rows = 10\n'
+        f'{AUROC}max = 0.6\n[[finding]]\nname = "other"'
+    )
+    given = (waive("finding other"), waive("min_rows"))
+    found = (finding("attack", auroc=(0.4, 0.5, 0.59)), finding("other", "inconclusive"))
+    full = gate(text, *found, waivers=given)
+    shown = full.public()
+    assert {rule.rule for rule in full.rules} - {rule.rule for rule in shown.rules} == {
+        "min_rows",
+        "figure attack.auroc",
+    }
+    (waived,) = [rule for rule in shown.rules if rule.private]
+    assert (waived.rule, waived.waiver, waived.found) == ("finding other", given[0], None)
+    assert waived.reason == ""
+    assert [(one.waiver, one.reason) for one in shown.unused_waivers] == [(given[1], "")]
+    assert full.unused_waivers[0].reason
+    assert shown.verdict == full.verdict == "allow"
 
 
 def test_the_public_edition_hides_what_was_measured(gate, finding):

@@ -2,7 +2,28 @@ import math
 
 import pytest
 
-from dpsynth.release.report.words import day, group_shares, number, odds, one_person, percent
+from dpsynth.privacy import accounting
+from dpsynth.privacy.events import GaussianEvent
+from dpsynth.privacy.statement import LedgerRecord
+from dpsynth.release.gate import Decision, RuleOutcome
+from dpsynth.release.report.words import (
+    all_releases,
+    date,
+    day,
+    explanation,
+    fixed,
+    found_at_most,
+    group_shares,
+    headline,
+    lineage,
+    number,
+    odds,
+    one_person,
+    percent,
+    rule_lines,
+    stopping,
+)
+from dpsynth.release.waivers import Waiver
 
 
 @pytest.mark.parametrize(
@@ -58,3 +79,131 @@ def test_shares_are_grouped_by_purpose(statement):
     groups = group_shares(statement())
     assert groups["values"] == pytest.approx(0.09)
     assert sum(groups.values()) == pytest.approx(1.0)
+
+
+WAIVER = Waiver(rule="figure a.b", name="E. Muster", reason="known", date="2026-11-20")
+
+
+def rule(name, verdict="allow", waiver=None):
+    return RuleOutcome(rule=name, verdict=verdict, found=None, limit=None, reason="", waiver=waiver)
+
+
+def decision(verdict, *rules, audience="internal", publish="verdict", edition="internal"):
+    return Decision(
+        verdict=verdict,
+        rules=rules,
+        policy_name="house",
+        policy_hash="0" * 64,
+        audience=audience,
+        publish=publish,
+        edition=edition,
+    )
+
+
+@pytest.mark.parametrize(
+    ("verdict", "audience", "text"),
+    [
+        ("allow", "public", "This table may be published"),
+        (
+            "allow",
+            "internal",
+            "This table may be shared inside the organisation and with named recipients",
+        ),
+        ("allow", "development", "This table may be used for development and tests"),
+        ("refuse", "public", "This table must not be shared"),
+        ("inconclusive", "development", "Undecided: do not share this table yet"),
+    ],
+)
+def test_the_headline_says_whom_the_table_is_for(verdict, audience, text):
+    assert headline(decision(verdict, audience=audience)) == text
+
+
+def test_the_explanation_counts_what_was_kept_broken_and_set_aside():
+    kept, broken = rule("budget"), rule("max_epsilon", "refuse")
+    aside = rule("figure a.b", "refuse", WAIVER)
+    assert explanation(decision("allow", kept)) == "All 1 rules of the policy “house” were kept."
+    assert explanation(decision("allow", kept, aside)) == (
+        "1 of 2 rules of the policy “house” were kept. 1 rule was set aside by name (see below)."
+    )
+    said = explanation(decision("refuse", kept, broken, aside))
+    assert said.startswith("1 of 3 rules of the policy “house” is broken. 1 rule was set aside")
+    assert "2 rules were set aside" in explanation(decision("allow", aside, aside))
+    assert stopping([kept, broken, aside]) == [broken]
+
+
+def test_where_the_evidence_stays_inside_no_rules_are_counted():
+    """The public edition holds the rules on the guarantee alone: a count would be of those."""
+    hidden = {"publish": "overall", "edition": "public"}
+    assert explanation(decision("allow", rule("budget"), **hidden)) == (
+        "The rules of the policy “house” were kept."
+    )
+    assert explanation(decision("refuse", rule("budget"), **hidden)).startswith(
+        "Not all rules of the policy “house” were kept. Nothing in public/"
+    )
+
+
+def test_a_waived_rule_is_marked_and_keeps_its_waiver():
+    broken, aside = rule_lines([rule("figure a.b", "refuse", WAIVER), rule("x", "refuse")])[::-1]
+    assert (broken.badge, broken.tone) == ("broken", "refuse")
+    assert (aside.badge, aside.tone, aside.verdict) == ("waived", "waived", "refuse")
+    assert aside.waiver == WAIVER
+
+
+def ledger(**changes):
+    record = LedgerRecord(
+        head="0" * 64,
+        entries=9,
+        release="r",
+        releases=1,
+        total_epsilon=1.0,
+        total_delta=1e-5,
+        budget_epsilon=3.0,
+    )
+    return record.model_copy(update=changes)
+
+
+def test_all_releases_together(statement):
+    assert "No ledger was kept" in all_releases(statement(ledger=None))
+    alone = all_releases(statement(ledger=ledger()))
+    assert "no other release" in alone
+    assert "epsilon 1 of the 3" in alone
+    several = all_releases(statement(ledger=ledger(releases=4, total_epsilon=2.0)))
+    assert "4 releases from these people" in several
+    assert "epsilon 2 of the 3" in several
+    # e^2 x 0.01 + 1e-5 is 0.0739.
+    assert "at most 7.4 % of those who took part" in several
+
+
+@pytest.mark.parametrize("sigma", [0.2, 1.0, 5.0])
+@pytest.mark.parametrize("fpr", [0.001, 0.01, 0.3, 0.9])
+def test_epsilon_and_delta_alone_bound_every_attack(sigma, fpr):
+    events = [GaussianEvent(noise_multiplier=sigma)]
+    bound = found_at_most(accounting.epsilon(events, delta=1e-5), 1e-5, fpr)
+    assert accounting.tpr_at_fpr(events, fpr) <= bound <= 1.0
+
+
+def test_without_a_guarantee_everybody_is_found():
+    assert found_at_most(math.inf, 1e-5, 0.01) == 1.0
+    assert found_at_most(0.0, 0.0, 0.01) == pytest.approx(0.01)
+
+
+def test_rows_of_rows(statement):
+    assert lineage(statement()) == ""
+    assert "a generator once before" in lineage(statement(input_generation=1))
+    assert "a generator 3 times before" in lineage(statement(input_generation=3))
+
+
+def test_whether_the_policy_was_fixed_is_said_as_it_is(statement):
+    made = decision("allow")
+    assert "Nothing shows that the policy “house”" in fixed(statement(policy_hash=None), made)
+    other = fixed(statement(policy_hash="1" * 64), made)
+    assert "is not the one that was fixed" in other
+    assert "1" * 64 in other
+    same = fixed(statement(policy_hash="0" * 64, ledger=None), made)
+    assert same == "The policy “house” was fixed before the first look at a row."
+    assert "booked in the ledger" in fixed(statement(policy_hash="0" * 64, ledger=ledger()), made)
+
+
+@pytest.mark.parametrize(("text", "said"), [("2026-11-02", "2 November 2026"), ("soon", "soon")])
+def test_date(text, said):
+    assert date(text) == said

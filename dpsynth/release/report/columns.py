@@ -13,9 +13,11 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from dpsynth.cells import Cells
 from dpsynth.errors import IntegrityError
 from dpsynth.iso_time import format_datetime
-from dpsynth.release.report.drawing import MOST_COLUMNS
 from dpsynth.schema import Column, Schema
 from dpsynth.table import Table
+
+#: Columns that are drawn at most, so that a page of a wide table stays a page.
+MOST_COLUMNS = 40
 
 BINS = 30
 MOST_BARS = 8

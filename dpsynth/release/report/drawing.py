@@ -4,14 +4,18 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
 from matplotlib.ticker import PercentFormatter
 
 from dpsynth.privacy.statement import PrivacyStatement
 from dpsynth.release.report.svg import LINE
 
 WIDE = (4.7, 3.0)
-MOST_COLUMNS = 40
 SHORT = 16
+
+#: Strengths of colour that a map tells apart.
+LEVELS = 40
 
 
 def claimed_curve(statement: PrivacyStatement) -> tuple[np.ndarray, np.ndarray]:
@@ -41,6 +45,28 @@ def bare(axes: Axes, *, keep_x: bool = False) -> None:
         spine.set_visible(False)
     if not keep_x:
         axes.set_xticks([])
+
+
+def squares(axes: Axes, strengths: np.ndarray, colour: str) -> None:
+    """Squares below the diagonal of a matrix (c, c), the fuller the nearer to 1.
+
+    All squares of one strength are one path: a map of 40 columns stays small.
+    """
+    levels = np.round(np.clip(np.nan_to_num(strengths), 0.0, 1.0) * LEVELS).astype(int)
+    levels = np.tril(levels, -1)
+    for level in np.unique(levels[levels > 0]):
+        parts = [
+            _square(float(column), float(row))
+            for row, column in zip(*np.nonzero(levels == level), strict=True)
+        ]
+        path = Path.make_compound_path(*parts)
+        axes.add_patch(PathPatch(path, color=colour, alpha=level / LEVELS, linewidth=0))
+
+
+def _square(x: float, y: float) -> Path:
+    half = 0.46
+    ends = [(x - half, y - half), (x + half, y - half), (x + half, y + half), (x - half, y + half)]
+    return Path([*ends, ends[0]], closed=True)
 
 
 def short(text: str, most: int) -> str:

@@ -5,23 +5,20 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from audits.result import Finding
 from audits.statistics import Estimate
 from dpsynth.privacy.statement import PrivacyStatement
+from dpsynth.release.report.columns import MOST_COLUMNS
 from dpsynth.release.report.drawing import (
-    MOST_COLUMNS,
-    SHORT,
     WIDE,
-    bare,
     claimed_curve,
     corner,
     percent_below,
     short,
 )
-from dpsynth.release.report.svg import INK, MAIN, MUTED, OTHER, Picture, picture
+from dpsynth.release.report.svg import INK, MAIN, MUTED, OTHER, PAPER, Picture, picture
 
 
 def attack_curves(findings: Sequence[Finding], statement: PrivacyStatement) -> Picture | None:
@@ -49,7 +46,9 @@ def attack_curves(findings: Sequence[Finding], statement: PrivacyStatement) -> P
         axes.text(
             0.03, 0.96, "ruled out by the claim", color=MAIN, va="top", transform=axes.transAxes
         )
-        axes.text(0.97, 0.06, best.name, color=OTHER, ha="right", transform=axes.transAxes)
+        ground = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.85, "pad": 2.0}
+        name = short(best.name.replace("_", " "), 22)
+        axes.text(0.97, 0.06, name, color=OTHER, ha="right", transform=axes.transAxes, bbox=ground)
 
     return picture(
         "roc",
@@ -227,56 +226,3 @@ def coverage(finding: Finding) -> Picture | None:
         caption="Values and ranges of the training table that the synthetic table reaches (bars) "
         "and that as many unseen real rows reach (orange marks).",
     )
-
-
-def heat_map(finding: Finding) -> Picture | None:
-    """Two-way distances: one square per pair of columns, the fuller the further apart."""
-    matrix = finding.curves.get("tvd2_matrix")
-    if not matrix:
-        return None
-    names = finding.curves["columns"]
-    shown = _worst(matrix)
-    values = np.array(
-        [[np.nan if matrix[i][j] is None else matrix[i][j] for j in shown] for i in shown],
-        dtype=np.float64,
-    )
-    top = float(np.nanmax(values, initial=0.0)) or 1.0
-    labels = [short(names[i], SHORT) for i in shown]
-
-    def draw(axes: Axes) -> None:
-        for row, column in zip(*np.nonzero(np.tril(np.isfinite(values), -1)), strict=True):
-            strength = float(values[row, column]) / top
-            corner = (float(column) - 0.46, float(row) - 0.46)
-            axes.add_patch(Rectangle(corner, 0.92, 0.92, color=OTHER, alpha=strength, linewidth=0))
-        axes.set_xlim(-0.5, max(0.5, len(shown) - 1.5))
-        axes.set_ylim(max(1.5, len(shown) - 0.5), 0.5)
-        axes.set_xticks(range(len(shown) - 1), labels[:-1], rotation=90)
-        axes.set_yticks(range(1, len(shown)), labels[1:])
-        axes.tick_params(labelcolor=INK, labelsize=8)
-        bare(axes, keep_x=True)
-
-    side = 1.6 + 0.24 * len(shown)
-    first, second, worst = _furthest(values, [names[i] for i in shown])
-    return picture(
-        "two-way",
-        draw,
-        size=(max(4.2, side), max(3.2, side - 0.3)),
-        alt=f"Squares of the two-way distance between real and synthetic for {len(shown)} columns; "
-        f"the largest is {worst:.3f}, for {first} with {second}.",
-        caption=f"Distance between the real and the synthetic table for each pair of columns. Full "
-        f"colour is {top:.3f}, no colour is 0; furthest apart: {first} with {second}.",
-    )
-
-
-def _worst(matrix: Sequence[Sequence[float | None]]) -> list[int]:
-    """The columns to show, in their order: all, or those with the largest mean distance."""
-    means = [float(np.mean([v for v in row if v is not None] or [0.0])) for row in matrix]
-    chosen = sorted(range(len(means)), key=lambda i: -means[i])[:MOST_COLUMNS]
-    return sorted(chosen)
-
-
-def _furthest(values: np.ndarray, names: Sequence[str]) -> tuple[str, str, float]:
-    if not np.isfinite(values).any():
-        return "-", "-", 0.0
-    row, column = divmod(int(np.nanargmax(values)), values.shape[1])
-    return names[min(row, column)], names[max(row, column)], float(values[row, column])

@@ -5,74 +5,30 @@ real rows must be absent there, and the decision must be its public edition. So 
 hidden.
 """
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
 from audits.result import AuditResult, Finding
 from audits.statistics import Estimate
-from dpsynth.errors import InputError
 from dpsynth.privacy.statement import PrivacyStatement
-from dpsynth.release.about import About
-from dpsynth.release.gate import Decision
-from dpsynth.release.report import figures, figures_evidence, words
-from dpsynth.release.report.columns import ColumnShares
-from dpsynth.release.report.drawing import MOST_COLUMNS
+from dpsynth.release.documents.answers import answers
+from dpsynth.release.documents.frameworks.question import Answer
+from dpsynth.release.report import figures, figures_evidence, figures_utility
+from dpsynth.release.report.columns import MOST_COLUMNS
+from dpsynth.release.report.data import Edition, ReportData
+from dpsynth.release.report.facts import facts
 from dpsynth.release.report.svg import Picture
 from dpsynth.release.report.templating import environment
-from dpsynth.schema import Schema
 
-Edition = Literal["public", "internal"]
+__all__ = ["Edition", "ReportData", "facts", "render"]
 
 #: Training rows listed by their number; the audit's own result holds more.
 MOST_ROWS = 10
 
+Pictures = dict[str, list[Picture]]
+
 #: The audit's name for the attacks that it tests together.
 MEMBERSHIP = "membership"
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class ReportData:
-    """What one edition of the report and the card are made from.
-
-    Attributes:
-        edition: "public" or "internal".
-        about: what the owner says of the release, its title among it.
-        created: UTC time in ISO 8601.
-        statement, decision, schema: the claim, the verdict (in this edition), the public domain.
-        table: path of the synthetic table below the bundle.
-        rows: how many synthetic rows; None where they may not be shown.
-        columns: what the columns' pictures show; empty where they may not be shown.
-        audit: the evidence; internal edition only.
-        signed_by: identifier of the key that the bundle is signed with; None where it is not.
-
-    Raises:
-        InputError: private data for the public edition.
-    """
-
-    edition: Edition
-    about: About
-    created: str
-    statement: PrivacyStatement
-    decision: Decision
-    schema: Schema
-    table: str
-    rows: int | None = None
-    columns: tuple[ColumnShares, ...] = ()
-    audit: AuditResult | None = None
-    signed_by: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.decision.edition != self.edition:
-            raise InputError(
-                f"{self.edition} report with the {self.decision.edition} decision; "
-                "pass decision.public() to the public edition and the full one to the internal"
-            )
-        real = any(column.real is not None for column in self.columns)
-        if self.edition == "public" and (real or self.audit is not None):
-            raise InputError(
-                "the public report was given an audit or counts of real rows; "
-                "epsilon does not cover them, leave them out"
-            )
 
 
 def render(data: ReportData) -> str:
@@ -84,64 +40,72 @@ def render(data: ReportData) -> str:
     )
 
 
-def facts(data: ReportData) -> dict[str, Any]:
-    """What report and card share."""
-    statement, decision = data.statement, data.decision
-    return {
-        "data": data,
-        "statement": statement,
-        "decision": decision,
-        "headline": words.headline(decision.verdict),
-        "explanation": words.explanation(decision),
-        "stopping": words.rule_lines([rule for rule in decision.rules if rule.verdict != "allow"]),
-        "one_person": words.one_person(statement),
-        "claim_rules": words.rule_lines([rule for rule in decision.rules if not rule.private]),
-        "evidence_rules": words.rule_lines([rule for rule in decision.rules if rule.private]),
-        "groups": words.group_shares(statement),
-        "rows": data.rows,
-    }
-
-
 def _context(data: ReportData) -> dict[str, Any]:
     shared = facts(data)
+    real = any(column.real is not None for column in data.columns)
+    findings = () if data.audit is None else data.audit.findings
     return {
         **shared,
         "trade_off": figures.trade_off(data.statement),
         "budget": figures.budget(shared["groups"]),
         "one_way": figures.one_way(data.columns),
-        "real_shown": any(column.real is not None for column in data.columns),
+        "real_shown": real,
+        "looks": "Does it look like the real table?" if real or findings else "What is in it?",
         "columns_left_out": max(0, len(data.schema.modelled) - MOST_COLUMNS),
-        "findings": () if data.audit is None else data.audit.findings,
-        "pictures": _evidence_pictures(data),
+        "findings": findings,
+        "together_drawn": _family_pictures(findings, data.statement),
+        "drawn": _finding_pictures(findings),
         "together": _together(data.audit),
         "exposed": _exposed(data.audit),
         "fidelity": _fidelity(data.audit),
+        "frameworks": _frameworks(data),
     }
 
 
-def _evidence_pictures(data: ReportData) -> dict[str, list[Picture]]:
-    """Pictures of real rows, by the section they belong to."""
-    if data.audit is None:
-        return {}
-    families: dict[str, list[Finding]] = {}
-    for finding in data.audit.findings:
-        families.setdefault(finding.family, []).append(finding)
-    made = {family: _drawn(family, found, data) for family, found in families.items()}
-    return {family: [one for one in several if one] for family, several in made.items()}
+def _frameworks(data: ReportData) -> list[tuple[str, str, list[Answer]]]:
+    """(framework, how many questions are answered, the answers), as the certificate has them."""
+    groups: dict[str, list[Answer]] = {}
+    for answer in answers(data):
+        groups.setdefault(answer.framework, []).append(answer)
+    return [(name, _tally(replies), replies) for name, replies in groups.items()]
 
 
-def _drawn(family: str, findings: list[Finding], data: ReportData) -> list[Picture | None]:
-    if family == "membership":
-        curves = figures_evidence.attack_curves(findings, data.statement)
-        return [curves, figures_evidence.attack_areas(findings)]
-    if family == "disclosure":
-        return [figures_evidence.criteria(findings)]
-    draw = {
-        "nearest_neighbours": figures_evidence.distances,
-        "diversity": figures_evidence.coverage,
-        "fidelity": figures_evidence.heat_map,
-    }.get(family)
-    return [] if draw is None else [draw(finding) for finding in findings]
+def _tally(replies: Sequence[Answer]) -> str:
+    counts = dict.fromkeys(("answered", "open", "not applicable"), 0)
+    for reply in replies:
+        counts[reply.status] += 1
+    return ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+
+
+def _family_pictures(findings: Sequence[Finding], statement: PrivacyStatement) -> Pictures:
+    """Pictures of real rows that hold several findings, by the family they belong to."""
+    attacks = [finding for finding in findings if finding.family == "membership"]
+    disclosures = [finding for finding in findings if finding.family == "disclosure"]
+    return {
+        "membership": _made(
+            figures_evidence.attack_curves(attacks, statement),
+            figures_evidence.attack_areas(attacks),
+        ),
+        "disclosure": _made(figures_evidence.criteria(disclosures)),
+    }
+
+
+def _finding_pictures(findings: Sequence[Finding]) -> Pictures:
+    """Pictures of real rows that hold one finding, by its name."""
+    return {
+        finding.name: _made(
+            figures_evidence.distances(finding),
+            figures_evidence.coverage(finding) if finding.family == "diversity" else None,
+            figures_utility.heat_map(finding),
+            *figures_utility.correlations(finding),
+            figures_utility.learning(finding),
+        )
+        for finding in findings
+    }
+
+
+def _made(*pictures: Picture | None) -> list[Picture]:
+    return [picture for picture in pictures if picture is not None]
 
 
 def _together(audit: AuditResult | None) -> str:

@@ -59,11 +59,14 @@ class Picture:
         svg: the SVG element, colours by CSS variables, marked as an image with `alt` as its label.
         alt: what a person who cannot see it should know.
         caption: the line below it.
+        width: below so many pixels its letters are too small to read, so it scrolls sideways
+            instead of shrinking; 0 for a picture that fits a phone.
     """
 
     svg: str
     alt: str
     caption: str
+    width: int = 0
 
 
 def picture(
@@ -73,6 +76,7 @@ def picture(
     size: tuple[float, float],
     alt: str,
     caption: str,
+    wide: bool = False,
 ) -> Picture:
     """Draw one picture.
 
@@ -82,6 +86,7 @@ def picture(
         size: inches; 72 units of the picture's own scale each.
         alt: alternative text.
         caption: line below the picture.
+        wide: whether it scrolls sideways on a phone rather than shrink.
     """
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
         # The page's own font draws the letters; matplotlib only measures with what it has.
@@ -94,7 +99,12 @@ def picture(
         draw(axes)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    return Picture(svg=_dress(text.getvalue(), name, alt), alt=alt, caption=caption)
+    return Picture(
+        svg=_dress(text.getvalue(), name, alt),
+        alt=alt,
+        caption=caption,
+        width=round(72 * size[0]) if wide else 0,
+    )
 
 
 def _dress(text: str, name: str, alt: str) -> str:

@@ -21,6 +21,7 @@ def environment(package: str, *, html: bool) -> Environment:
         "number": words.number,
         "odds": words.odds,
         "day": words.day,
+        "date": words.date,
         "sentence": words.sentence,
         "interval": _interval,
         "svg": lambda picture: Markup(picture.svg),  # made by svg.py, every text in it escaped

@@ -7,11 +7,17 @@ from datetime import datetime
 from typing import Any
 
 from dpsynth.privacy.statement import PrivacyStatement
+from dpsynth.release.about import About
 from dpsynth.release.gate import Decision, RuleOutcome
-from dpsynth.release.policy import Verdict
+from dpsynth.release.policy import Audience, Verdict
+from dpsynth.release.waivers import Waiver
 
-_HEADLINES: dict[Verdict, str] = {
-    "allow": "This table may be shared",
+_ALLOWED: dict[Audience, str] = {
+    "public": "This table may be published",
+    "internal": "This table may be shared inside the organisation and with named recipients",
+    "development": "This table may be used for development and tests",
+}
+_STOPPED: dict[Verdict, str] = {
     "refuse": "This table must not be shared",
     "inconclusive": "Undecided: do not share this table yet",
 }
@@ -24,6 +30,12 @@ _RULES = {
     "require_releasable": "Noise nobody can repeat",
     "allowed_generators": "Generator on the list",
     "audited_claim": "Attacked under the claim that is made",
+    "policy_fixed": "Rules fixed before the run",
+    "max_total_epsilon": "Limit on epsilon over all releases",
+    "max_releases": "Limit on the number of releases",
+    "max_input_generation": "Made from real rows",
+    "require_signature": "Signed",
+    "require_controls": "Attacks shown to work",
 }
 _KINDS = {"finding": "Check", "group": "Tests together", "figure": "Limit"}
 
@@ -35,7 +47,7 @@ _MONTHS = (
 
 @dataclass(frozen=True)
 class RuleLine:
-    """One rule as the report shows it."""
+    """One rule as the report shows it; `tone` is the badge's colour, "waived" where set aside."""
 
     title: str
     code: str
@@ -44,25 +56,49 @@ class RuleLine:
     why: str
     source: str
     detail: str
+    waiver: Waiver | None = None
+
+    @property
+    def tone(self) -> str:
+        """How the badge is coloured."""
+        return self.verdict if self.waiver is None else "waived"
 
 
-def headline(verdict: Verdict) -> str:
-    """The verdict as a sentence."""
-    return _HEADLINES[verdict]
+def headline(decision: Decision) -> str:
+    """The verdict as a sentence, and whom the table is for."""
+    if decision.verdict == "allow":
+        return _ALLOWED[decision.audience]
+    return _STOPPED[decision.verdict]
 
 
 def explanation(decision: Decision) -> str:
     """Why, in a sentence or two, and what to do now."""
-    total = len(decision.rules)
+    total, policy = len(decision.rules), f"the policy “{decision.policy_name}”"
+    aside = sum(rule.waiver is not None for rule in decision.rules)
+    waived = f" {_rules(aside)} set aside by name (see below)." if aside else ""
+    # Where the policy keeps the evidence inside, the rules that are left here are not all.
+    whole = decision.edition == "internal" or decision.publish != "overall"
     if decision.verdict == "allow":
-        return f"All {total} rules of the policy “{decision.policy_name}” were kept."
-    stopping = [rule for rule in decision.rules if rule.verdict == decision.verdict]
+        if not whole:
+            return f"The rules of {policy} were kept.{waived}"
+        kept = f"{total - aside} of {total}" if aside else f"All {total}"
+        return f"{kept} rules of {policy} were kept.{waived}"
+    inside = "Nothing in public/ may be shared; the synthetic table is kept in internal/quarantine."
+    if not whole:
+        return f"Not all rules of {policy} were kept.{waived} {inside}"
+    count = len(stopping([rule for rule in decision.rules if rule.verdict == decision.verdict]))
     what = "broken" if decision.verdict == "refuse" else "not decided"
-    return (
-        f"{len(stopping)} of {total} rules of the policy “{decision.policy_name}” "
-        f"{'is' if len(stopping) == 1 else 'are'} {what}. Nothing in public/ may be shared; the "
-        "synthetic table is kept in internal/quarantine."
-    )
+    are = "is" if count == 1 else "are"
+    return f"{count} of {total} rules of {policy} {are} {what}.{waived} {inside}"
+
+
+def _rules(count: int) -> str:
+    return "1 rule was" if count == 1 else f"{count} rules were"
+
+
+def stopping(rules: Sequence[RuleOutcome]) -> list[RuleOutcome]:
+    """The rules that stop a release: not kept, and set aside by nobody."""
+    return [rule for rule in rules if rule.verdict != "allow" and rule.waiver is None]
 
 
 def rule_lines(rules: Sequence[RuleOutcome]) -> list[RuleLine]:
@@ -73,10 +109,11 @@ def rule_lines(rules: Sequence[RuleOutcome]) -> list[RuleLine]:
             title=_title(rule.rule),
             code=rule.rule,
             verdict=rule.verdict,
-            badge=_BADGES[rule.verdict],
+            badge=_BADGES[rule.verdict] if rule.waiver is None else "waived",
             why=rule.why,
             source=rule.source,
             detail=sentence(rule.reason or _coarse(rule.found)),
+            waiver=rule.waiver,
         )
         for rule in sorted(rules, key=lambda rule: order[rule.verdict])
     ]
@@ -139,6 +176,15 @@ def day(created: str) -> str:
     return f"{time.day} {_MONTHS[time.month - 1]} {time.year}, {time:%H:%M}{zone}"
 
 
+def date(day_of_year: str) -> str:
+    """An ISO 8601 date as a person writes it; other text as it is."""
+    try:
+        time = datetime.fromisoformat(day_of_year)
+    except ValueError:
+        return day_of_year
+    return f"{time.day} {_MONTHS[time.month - 1]} {time.year}"
+
+
 def one_person(statement: PrivacyStatement) -> str:
     """What the guarantee means for one person, as a story with numbers."""
     unit = statement.privacy_unit
@@ -151,6 +197,95 @@ def one_person(statement: PrivacyStatement) -> str:
         f"outsiders wrongly, at most {percent(share)} of those who took part can be found. Blind "
         "guessing finds 1 %."
     )
+
+
+def all_releases(statement: PrivacyStatement) -> str:
+    """What this release and those before it, from the same people, cost them together."""
+    ledger = statement.ledger
+    if ledger is None:
+        return (
+            "No ledger was kept, so nothing is known here of other releases from the same people. "
+            "Each of them adds to what is said above."
+        )
+    spent = (
+        f"epsilon {number(ledger.total_epsilon)} of the {number(ledger.budget_epsilon)} that the "
+        f"ledger will ever grant, at a delta of {odds(ledger.total_delta)}"
+    )
+    if ledger.releases == 1:
+        return (
+            f"The ledger held no other release from these people. This one took {spent}. Every "
+            "further release adds to that."
+        )
+    share = found_at_most(ledger.total_epsilon, ledger.total_delta, 0.01)
+    return (
+        f"The ledger held {ledger.releases} releases from these people, this one included. "
+        f"Together they took {spent}. An attacker who holds all of them, and is willing to accuse "
+        f"1 in 100 outsiders wrongly, finds at most {percent(share)} of those who took part. Every "
+        "further release adds to that."
+    )
+
+
+def found_at_most(epsilon: float, delta: float, fpr: float) -> float:
+    """Largest true-positive rate of any attack at a false-positive rate, from (epsilon, delta).
+
+    Source: Kairouz, Oh and Viswanath 2015, Theorem 2.1.
+    """
+    if not math.isfinite(epsilon):
+        return 1.0
+    many = math.exp(min(epsilon, 700.0)) * fpr + delta
+    few = 1.0 - math.exp(-epsilon) * (1.0 - delta - fpr)
+    return min(1.0, many, few)
+
+
+def lineage(statement: PrivacyStatement) -> str:
+    """A warning where the table was made from rows that were synthetic; else empty."""
+    times = statement.input_generation
+    if times == 0:
+        return ""
+    often = "once" if times == 1 else f"{times} times"
+    return (
+        f"Made from synthetic rows. The rows it was learned from were not real: they had gone "
+        f"through a generator {often} before. The guarantee below is about those rows, and the "
+        "errors of each generation add up."
+    )
+
+
+def fixed(statement: PrivacyStatement, decision: Decision) -> str:
+    """Whether the rules were there before the rows were looked at, in a sentence."""
+    policy = f"The policy “{decision.policy_name}”"
+    if statement.policy_hash is None:
+        return f"Nothing shows that {policy[0].lower()}{policy[1:]} was fixed before the run."
+    if statement.policy_hash != decision.policy_hash:
+        return (
+            f"{policy} is not the one that was fixed before the run; the fingerprint of that one "
+            f"is {statement.policy_hash}."
+        )
+    where = "" if statement.ledger is None else " and booked in the ledger"
+    return f"{policy} was fixed{where} before the first look at a row."
+
+
+def signature(signed_by: str | None) -> str:
+    """Who vouches for the bundle, in a sentence."""
+    if signed_by is None:
+        return (
+            "Not signed: the fingerprints show a change only to somebody who has them from "
+            "elsewhere, and nothing shows who made this."
+        )
+    return f"Signed with key {signed_by}."
+
+
+def owner(about: About) -> list[tuple[str, str]]:
+    """What the owner says of the release, by question; "Not stated." where nothing was said."""
+    said = (
+        ("Issued by", about.curator),
+        ("Contact", about.contact),
+        ("Made for", about.purpose),
+        ("Meant for", about.recipients),
+        ("Terms of use", about.licence),
+        ("Made from", about.source),
+        ("Why these parameters", about.reasons),
+    )
+    return [(question, answer or "Not stated.") for question, answer in said]
 
 
 def group_shares(statement: PrivacyStatement) -> dict[str, float]:

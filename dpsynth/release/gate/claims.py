@@ -1,0 +1,192 @@
+"""Rules on the privacy statement: public facts, so their outcomes may be shown to anybody."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import JsonValue
+
+from audits.result import AuditResult
+from dpsynth.privacy.statement import LedgerRecord, PrivacyStatement
+from dpsynth.release.gate.outcome import RuleOutcome, json_number
+from dpsynth.release.policy import Limit, Policy, Verdict, policy_hash
+
+#: Relative slack for epsilon spent against epsilon asked: rounding of the search that calibrates.
+SLACK = 1e-9
+
+
+def claim_rules(statement: PrivacyStatement, policy: Policy) -> Iterator[RuleOutcome]:
+    """What was promised, what was booked and how it was made, in the order of the policy."""
+    yield _budget(statement)
+    yield _policy_fixed(statement, policy)
+    if policy.max_epsilon is not None:
+        largest = max(statement.epsilon, statement.epsilon_spent)
+        yield _at_most("max_epsilon", largest, policy.max_epsilon)
+    if policy.max_delta is not None:
+        yield _at_most("max_delta", statement.delta, policy.max_delta)
+    yield from _all_releases(statement.ledger, policy)
+    if policy.max_input_generation is not None:
+        yield _input_generation(statement.input_generation, policy.max_input_generation)
+    yield from _making(statement, policy)
+
+
+def audited_claim(statement: PrivacyStatement, audit: AuditResult) -> Iterator[RuleOutcome]:
+    """Attacks that were held against another claim say nothing about this one."""
+    claim = audit.claim
+    if claim is None:
+        return
+    pairs = ((claim.epsilon, statement.epsilon), (claim.delta, statement.delta))
+    same = all(math.isclose(held, made, rel_tol=SLACK) for held, made in pairs)
+    yield RuleOutcome(
+        rule="audited_claim",
+        verdict="allow" if same else "inconclusive",
+        found={"epsilon": claim.epsilon, "delta": claim.delta},
+        limit={"epsilon": json_number(statement.epsilon), "delta": json_number(statement.delta)},
+        reason=f"the attacks were held against epsilon {claim.epsilon:.4g} at delta "
+        f"{claim.delta:.4g}, the claim is {statement.epsilon:.4g} at {statement.delta:.4g}",
+        why="The attacks must be held against the claim that is made, not against another.",
+    )
+
+
+def _budget(statement: PrivacyStatement) -> RuleOutcome:
+    spent, asked = statement.epsilon_spent, statement.epsilon
+    kept = math.isfinite(spent) and spent <= asked * (1 + SLACK)
+    return RuleOutcome(
+        rule="budget",
+        verdict="allow" if kept else "refuse",
+        found=json_number(spent),
+        limit=json_number(asked),
+        reason=f"epsilon spent is {spent:.4g}, epsilon asked for was {asked:.4g}",
+        why="What was spent may not exceed what was promised.",
+    )
+
+
+def _policy_fixed(statement: PrivacyStatement, policy: Policy) -> RuleOutcome:
+    """A limit that is chosen after the figures are known tests nothing."""
+    fixed, applied = statement.policy_hash, policy_hash(policy)
+    verdict: Verdict = "allow"
+    reason = "this policy was fixed before the first look at a row: its hash was booked"
+    if fixed is None and policy.audience == "development":
+        reason = "no policy was fixed before the run; for development none needs to be"
+    elif fixed is None:
+        verdict, reason = "inconclusive", "no policy was fixed before the run"
+    elif fixed != applied:
+        verdict = "refuse"
+        reason = (
+            f"the policy was changed after the run, or is another one: the run fixed "
+            f"{fixed[:12]}, this one is {applied[:12]}"
+        )
+    return RuleOutcome(
+        rule="policy_fixed",
+        verdict=verdict,
+        found=fixed,
+        limit=applied,
+        reason=reason,
+        why="Measuring first and choosing the limits afterwards is not a test.",
+    )
+
+
+def _all_releases(record: LedgerRecord | None, policy: Policy) -> Iterator[RuleOutcome]:
+    """What all releases about the same people come to, by the ledger."""
+    total, count = policy.max_total_epsilon, policy.max_releases
+    if total is not None:
+        yield (
+            _no_ledger("max_total_epsilon", total)
+            if record is None
+            else _total(record, total, policy.max_delta)
+        )
+    if count is not None:
+        yield (
+            _no_ledger("max_releases", count)
+            if record is None
+            else _outcome(
+                "max_releases",
+                record.releases <= count.limit,
+                found=record.releases,
+                limit=count,
+                reason=f"the ledger counts {record.releases} releases with this one, at most "
+                f"{count.limit} are allowed",
+            )
+        )
+
+
+def _no_ledger(rule: str, limit: Limit[Any]) -> RuleOutcome:
+    outcome = _outcome(
+        rule, False, found=None, limit=limit, reason="no ledger is named, so nobody knows the total"
+    )
+    return outcome.model_copy(update={"verdict": "inconclusive"})
+
+
+def _total(
+    record: LedgerRecord, limit: Limit[float], max_delta: Limit[float] | None
+) -> RuleOutcome:
+    spent, delta = record.total_epsilon, record.total_delta
+    kept = math.isfinite(spent) and spent <= limit.limit * (1 + SLACK)
+    reason = (
+        f"all {record.releases} releases together cost epsilon {spent:.4g} at delta {delta:.4g}, "
+        f"at most {limit.limit:.4g} is allowed"
+    )
+    if max_delta is not None and delta > max_delta.limit:
+        # At a larger delta the same releases show a smaller epsilon.
+        kept = False
+        reason += f"; that delta is above max_delta {max_delta.limit:.4g}"
+    return _outcome("max_total_epsilon", kept, found=json_number(spent), limit=limit, reason=reason)
+
+
+def _input_generation(found: int, limit: Limit[int]) -> RuleOutcome:
+    times = "never" if found == 0 else f"{found} times" if found > 1 else "once"
+    return _outcome(
+        "max_input_generation",
+        found <= limit.limit,
+        found=found,
+        limit=limit,
+        reason=f"as far as is known the input went through a generator {times} before, at most "
+        f"{limit.limit} is allowed",
+    )
+
+
+def _making(statement: PrivacyStatement, policy: Policy) -> Iterator[RuleOutcome]:
+    """Noise and generator."""
+    required = policy.require_releasable
+    if required.limit:
+        yield _outcome(
+            "require_releasable",
+            statement.releasable,
+            found=statement.releasable,
+            limit=required,
+            reason=f"the noise came from: {statement.noise_source}",
+        )
+    allowed = policy.allowed_generators
+    if allowed is not None:
+        yield _outcome(
+            "allowed_generators",
+            statement.generator in allowed.limit,
+            found=statement.generator,
+            limit=allowed,
+            reason=f"the generator is {statement.generator!r}",
+        )
+
+
+def _at_most(rule: str, found: float, limit: Limit[float]) -> RuleOutcome:
+    return _outcome(
+        rule,
+        found <= limit.limit,
+        found=json_number(found),
+        limit=limit,
+        reason=f"{rule.removeprefix('max_')} is {found:.4g}, at most {limit.limit:.4g} is allowed",
+    )
+
+
+def _outcome(
+    rule: str, kept: bool, *, found: JsonValue, limit: Limit[Any], reason: str
+) -> RuleOutcome:
+    value = limit.limit
+    return RuleOutcome(
+        rule=rule,
+        verdict="allow" if kept else "refuse",
+        found=found,
+        limit=list(value) if isinstance(value, tuple) else value,
+        reason=reason,
+        why=limit.reason,
+        source=limit.source,
+    )

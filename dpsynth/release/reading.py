@@ -1,0 +1,135 @@
+"""Read a bundle back: everything that `write_bundle` was given, from the files it wrote.
+
+For whoever decides anew on a finished bundle, without the private rows. The bundle must have been
+verified before: what is read here is taken as it stands.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from audits.errors import AuditError
+from audits.result import AuditResult
+from dpsynth.errors import IntegrityError
+from dpsynth.privacy.statement import PrivacyStatement
+from dpsynth.release.about import About
+from dpsynth.release.bundle import BundleContents
+from dpsynth.release.canonical import read_json, read_text, sha256_file
+from dpsynth.release.decisions import read_decision
+from dpsynth.release.domain import read_domain
+from dpsynth.release.manifest import HOLDOUT_FORMAT, NAME, Manifest, list_files, read_manifest
+from dpsynth.release.report.columns import from_json_text
+from dpsynth.release.waivers import Waiver
+from dpsynth.table import Table
+
+T = TypeVar("T")
+_WAIVERS = TypeAdapter(tuple[Waiver, ...])
+
+
+def read_bundle(path: str | Path) -> BundleContents:
+    """The contents of a bundle that verified.
+
+    Args:
+        path: the bundle's folder, `internal/` included.
+
+    Returns:
+        What was written, but for the signer, with the synthetic table as the path of its file.
+        `write_bundle` makes the same files of it, but for the random salt and the signature.
+
+    Raises:
+        IntegrityError: a file is missing or is not what it should be.
+    """
+    folder = Path(path)
+    inside = folder / "internal"
+    manifest = read_manifest(folder / "public" / NAME, Manifest)
+    table = folder / manifest.table
+    domain = read_json(inside / "schema.json")
+    return BundleContents(
+        synthetic=table,
+        rows=Table.read(table).num_rows,
+        schema=read_domain(domain),
+        learned=_learned(domain),
+        statement=PrivacyStatement.from_json_text(read_text(inside / "privacy.json")),
+        audit=_audit(inside / "audit.json"),
+        decision=read_decision(inside / "decision.json"),
+        policy_text=read_text(inside / "policy.toml"),
+        model_files=_model_files(inside / "model"),
+        holdout_rows=_holdout(inside / "holdout.json"),
+        waivers=_parsed(inside / "waivers.json", _WAIVERS.validate_json),
+        columns=from_json_text(read_text(inside / "columns.json")),
+        about=_parsed(inside / "about.json", About.model_validate_json),
+        ledger_text=_optional_text(inside / "ledger.json"),
+        output=_output(table),
+        created=manifest.created,
+    )
+
+
+def release_facts(path: str | Path) -> dict[str, str]:
+    """What the ledger notes of a bundle that was written: verdict, manifest's SHA-256, its time.
+
+    For `Ledger.record_release`. Nothing in it was measured on rows.
+
+    Raises:
+        IntegrityError: the manifest is missing or is not what it should be.
+    """
+    place = Path(path) / "public" / NAME
+    manifest = read_manifest(place, Manifest)
+    return {
+        "verdict": manifest.verdict,
+        "manifest_sha256": sha256_file(place),
+        "created": manifest.created,
+    }
+
+
+def _learned(domain: Any) -> dict[str, list[str]]:
+    """What `schema.json` says was learned under the budget."""
+    learned = domain.get("learned")
+    if not isinstance(learned, dict) or not all(
+        isinstance(fields, list) for fields in learned.values()
+    ):
+        raise IntegrityError("schema.json: does not say what was learned; it was changed")
+    return learned
+
+
+def _audit(path: Path) -> AuditResult:
+    try:
+        return AuditResult.from_json_text(read_text(path))
+    except AuditError as error:
+        raise IntegrityError(f"{path.name}: {error}") from error
+
+
+def _holdout(path: Path) -> list[int]:
+    data = read_json(path)
+    rows = data.get("rows") if isinstance(data, dict) else None
+    if not isinstance(rows, list) or data.get("format") != HOLDOUT_FORMAT:
+        raise IntegrityError(f"{path.name}: not in format {HOLDOUT_FORMAT!r}; it was changed")
+    return [int(row) for row in rows]
+
+
+def _parsed(path: Path, parse: Callable[[str], T]) -> T:
+    try:
+        return parse(read_text(path))
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        where = ".".join(map(str, fault["loc"])) or "the text"
+        raise IntegrityError(f"{path.name}: {where}: {fault['msg']}; it was changed") from error
+
+
+def _model_files(folder: Path) -> dict[str, bytes]:
+    if not folder.is_dir():
+        return {}
+    return {record.path: (folder / record.path).read_bytes() for record in list_files(folder)}
+
+
+def _optional_text(path: Path) -> str | None:
+    return read_text(path) if path.exists() else None
+
+
+def _output(table: Path) -> Literal["csv", "parquet"]:
+    if table.suffix == ".parquet":
+        return "parquet"
+    if table.suffix == ".csv":
+        return "csv"
+    raise IntegrityError(f"{table.name}: a synthetic table is .csv or .parquet; it was changed")

@@ -1,0 +1,30 @@
+"""What report and card say in the same words; no pictures, so that it loads quickly."""
+
+from typing import Any
+
+from dpsynth.release.report import words
+from dpsynth.release.report.data import ReportData
+
+
+def facts(data: ReportData) -> dict[str, Any]:
+    """What report and card share."""
+    statement, decision = data.statement, data.decision
+    return {
+        "data": data,
+        "statement": statement,
+        "decision": decision,
+        "headline": words.headline(decision),
+        "explanation": words.explanation(decision),
+        "stopping": words.rule_lines(words.stopping(decision.rules)),
+        "waived": words.rule_lines([rule for rule in decision.rules if rule.waiver]),
+        "one_person": words.one_person(statement),
+        "all_releases": words.all_releases(statement),
+        "lineage": words.lineage(statement),
+        "signature": words.signature(data.signed_by),
+        "fixed": words.fixed(statement, decision),
+        "owner": words.owner(data.about),
+        "claim_rules": words.rule_lines([rule for rule in decision.rules if not rule.private]),
+        "evidence_rules": words.rule_lines([rule for rule in decision.rules if rule.private]),
+        "groups": words.group_shares(statement),
+        "rows": data.rows,
+    }

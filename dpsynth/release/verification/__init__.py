@@ -1,0 +1,1 @@
+"""The checks behind `dpsynth.release.verify`, a file for each kind."""
