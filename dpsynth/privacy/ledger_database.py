@@ -91,7 +91,8 @@ def make_engine(url: sa.URL, *, name: str, timeout_s: float) -> tuple[sa.Engine,
     else:
         is_new = not url.query and not Path(url.database).exists()
         _check_file(url, name)
-        engine = sa.create_engine(url, poolclass=NullPool)
+        # Connecting itself never waits: how long to wait is decided for each transaction.
+        engine = sa.create_engine(url, poolclass=NullPool, connect_args={"timeout": 0.0})
     sa.event.listen(engine, "connect", _set_up_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine, is_new
@@ -123,10 +124,17 @@ def create_table(connection: sa.Connection) -> None:
     guards: tuple[str, ...] = ()
     if connection.dialect.name == "sqlite":
         guards = _SQLITE_GUARDS
+        _write_nothing(connection)
     elif connection.dialect.name == "postgresql" and is_new:
         guards = _POSTGRES_GUARDS  # later only the table's owner could make them
     for statement in guards:
         connection.exec_driver_sql(statement)
+
+
+def _write_nothing(connection: sa.Connection) -> None:
+    """Write what is there already, so that a read-only file is found now and not after the rows."""
+    version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+    connection.exec_driver_sql(f"PRAGMA user_version = {version}")
 
 
 def stored_columns(connection: sa.Connection) -> set[str] | None:

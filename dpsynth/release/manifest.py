@@ -181,14 +181,20 @@ def file_faults(folder: Path, records: Mapping[str, FileRecord]) -> Iterator[tup
 def _names(folder: Path) -> Iterator[str]:
     """Paths below a folder of everything but real folders; links are never followed.
 
-    An empty folder counts too: it is something that no manifest lists.
+    An empty folder counts too: it is something that no manifest lists. Without recursion, since a
+    stranger's folders may lie as deep as the disk allows.
     """
-    for entry in folder.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            inner = [f"{entry.name}/{name}" for name in _names(entry)]
-            yield from inner or [f"{entry.name}/"]
-        else:
-            yield entry.name
+    waiting = [(folder, "")]
+    while waiting:
+        place, before = waiting.pop()
+        entries = list(place.iterdir())
+        if not entries and before:
+            yield before
+        for entry in entries:
+            if entry.is_dir() and not entry.is_symlink():
+                waiting.append((entry, f"{before}{entry.name}/"))
+            else:
+                yield f"{before}{entry.name}"
 
 
 def _is_plain(path: Path) -> bool:

@@ -9,18 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from audits.errors import AuditError
 from audits.result import AuditResult
-from dpsynth.errors import DPSynthError, InputError, IntegrityError
-from dpsynth.release.canonical import read_json, read_text
-from dpsynth.release.domain import read_domain
+from dpsynth.errors import InputError, IntegrityError
+from dpsynth.release.canonical import read_json
+from dpsynth.release.domain import read_domain, read_stranger
 from dpsynth.release.evidence import audit_tables, options_of
-from dpsynth.release.manifest import HOLDOUT_FORMAT, NAME, Manifest, read_manifest
-from dpsynth.release.verify import Check
+from dpsynth.release.manifest import NAME, Manifest, read_manifest
+from dpsynth.release.verification.checks import Check, held
+from dpsynth.release.verification.layout import plain
+from dpsynth.release.verification.parts import read_audit, read_holdout
 from dpsynth.table import Table
 
 #: Figures that another machine's arithmetic may move in the last digits.
 RELATIVE, ABSOLUTE = 1e-6, 1e-9
+#: Differences that the message names.
+MOST_NAMED = 5
 
 
 def replay(bundle: str | Path, train: object, holdout: object | None = None) -> Check:
@@ -41,31 +44,28 @@ def replay(bundle: str | Path, train: object, holdout: object | None = None) -> 
     folder = Path(bundle)
     whole = Table.read(train)
     kept = None if holdout is None else Table.read(holdout)
-    try:
-        stored = AuditResult.from_json_text(read_text(folder / "internal" / "audit.json"))
-        schema = read_domain(read_json(folder / "internal" / "schema.json"))
-        manifest = read_manifest(folder / "public" / NAME, Manifest)
-        synthetic = Table.read(folder / manifest.table)
-        parts = _split(whole, folder) if kept is None else (whole, kept)
-        again = audit_tables(
-            (*parts, synthetic),
-            schema=schema,
-            options=options_of(stored),
-        )
-    except (DPSynthError, AuditError) as error:
-        return Check("replay", False, str(error))
+    return held("replay", lambda: _again(folder, whole, kept))
+
+
+def _again(folder: Path, whole: Table, kept: Table | None) -> str:
+    stored = read_audit(plain(folder / "internal" / "audit.json"))
+    schema = read_domain(read_json(plain(folder / "internal" / "schema.json")))
+    manifest = read_manifest(plain(folder / "public" / NAME), Manifest)
+    synthetic = read_stranger(plain(folder / manifest.table))
+    parts = _split(whole, folder) if kept is None else (whole, kept)
+    again = audit_tables((*parts, synthetic), schema=schema, options=options_of(stored))
     differences = compare(stored, again)
-    message = f"all {len(stored.figures())} figures came out the same"
-    return Check("replay", not differences, "; ".join(differences[:5]) or message)
+    if differences:
+        more = len(differences) - MOST_NAMED
+        rest = f"; and {more} more" if more > 0 else ""
+        raise IntegrityError(f"{'; '.join(differences[:MOST_NAMED])}{rest}")
+    return f"all {len(stored.figures())} figures came out the same"
 
 
 def _split(whole: Table, folder: Path) -> tuple[Table, Table]:
     """Train and holdout rows of the whole private table, by the stored row numbers."""
-    data = read_json(folder / "internal" / "holdout.json")
-    if not isinstance(data, dict) or data.get("format") != HOLDOUT_FORMAT:
-        raise IntegrityError(f"holdout.json: not in format {HOLDOUT_FORMAT!r}; it was changed")
-    rows = np.array(data.get("rows", []), dtype=np.int64)
-    if not rows.size or rows.min() < 0 or rows.max() >= whole.num_rows:
+    rows = read_holdout(plain(folder / "internal" / "holdout.json"))
+    if not rows.size or rows.max() >= whole.num_rows:
         raise InputError(
             "the row numbers in holdout.json do not fit the private table; pass the table the "
             "bundle was made from, or its training rows with the held-out rows beside them"

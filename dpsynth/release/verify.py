@@ -10,10 +10,10 @@ from pathlib import Path
 from dpsynth.errors import InputError
 from dpsynth.release.decisions import read_decision
 from dpsynth.release.policy import signature_required
-from dpsynth.release.verification.checks import Check, Verification
+from dpsynth.release.verification.checks import Check, Verification, why
 from dpsynth.release.verification.claims import check_claims
 from dpsynth.release.verification.documents import check_documents
-from dpsynth.release.verification.layout import check_files, check_layout, check_pin
+from dpsynth.release.verification.layout import check_halves, check_layout
 from dpsynth.release.verification.parts import Parts, take_apart
 from dpsynth.release.verification.records import LedgerLike, check_ledger, check_records
 from dpsynth.release.verification.signature import check_signature
@@ -56,25 +56,31 @@ def verify_bundle(
 
 def _checks(parts: Parts, *, key: str | None, ledger: LedgerLike | None) -> Iterator[Check]:
     yield from parts.checks
-    if parts.manifest is not None:
-        yield from check_files(parts.folder, parts.manifest, half="public")
-    if parts.inner is not None:
-        yield from check_files(parts.folder, parts.inner, half="internal")
-        if parts.manifest is not None:
-            yield check_pin(parts.folder, parts.manifest)
     policy = None if parts.internal is None else parts.internal.policy
     demanded = policy is not None and signature_required(policy)
-    yield from check_signature(parts.folder, parts.manifest, key=key, demanded=demanded)
-    if parts.public.statement is not None:
-        yield from check_claims(parts.public.statement)
-    yield from check_verdict(parts)
-    yield from check_statements(parts)
-    yield from check_decision(parts)
-    yield from check_table(parts)
-    yield from check_records(parts)
-    yield from check_documents(parts)
+    rooms = {
+        "files": check_halves(parts.folder, parts.manifest, parts.inner),
+        "signature": check_signature(parts.folder, parts.manifest, key=key, demanded=demanded),
+        "epsilon": check_claims(parts.public.statement),
+        "verdict": check_verdict(parts),
+        "privacy statements": check_statements(parts),
+        "decision": check_decision(parts),
+        "table": check_table(parts),
+        "records": check_records(parts),
+        "documents": check_documents(parts),
+    }
+    for name, checks in rooms.items():
+        yield from _to_the_end(name, checks)
     if ledger is not None:
         yield check_ledger(parts, ledger)
     if parts.internal is None:
         message = "not looked at: evidence, policy and the gate's decision need internal/"
         yield Check("internal", True, message)
+
+
+def _to_the_end(name: str, checks: Iterator[Check]) -> Iterator[Check]:
+    """The checks of one room; what none of them foresaw is a failed check too."""
+    try:
+        yield from checks
+    except Exception as error:
+        yield Check(name, False, why(error))

@@ -123,11 +123,17 @@ def check_dates(waivers: Sequence[Waiver], created: str) -> None:
             already be where the person sits.
 
     Raises:
-        InputError: a waiver dated later.
+        InputError: a waiver dated later, or `created` is no time.
     """
-    last = datetime.fromisoformat(created).date() + timedelta(days=1)
+    try:
+        day = datetime.fromisoformat(created).date()
+    except ValueError as error:
+        raise InputError(
+            f"the bundle was made at {created[:40]!r}, which is no ISO 8601 time; waivers cannot "
+            "be held against it"
+        ) from error
     for waiver in waivers:
-        if date.fromisoformat(waiver.date) > last:
+        if date.fromisoformat(waiver.date) - day > timedelta(days=1):
             raise InputError(
                 f"waiver of rule {waiver.rule!r} by {waiver.name} is dated {waiver.date}, after "
                 f"the bundle was made ({created}); give the day on which it was decided"

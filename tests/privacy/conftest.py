@@ -47,8 +47,8 @@ def postgres() -> Iterator[sa.URL]:
         word, data, port = folder / "word", folder / "data", _free_port()
         word.write_text(SECRET)
         word.chmod(0o644)
-        _quietly([initdb, "-D", data, "-U", "owner", "-E", "UTF8", "--locale=C", "--pwfile", word,
-                  "--auth-local=trust", "--auth-host=scram-sha-256", "-N"], user, folder)  # fmt: skip
+        make = [initdb, "-D", data, "-U", "owner", "-E", "UTF8", "--locale=C", "--pwfile", word]
+        _quietly([*make, "--auth-local=trust", "--auth-host=scram-sha-256", "-N"], user, folder)
         with _serving([server, "-D", data, "-k", folder, "-p", port, "-F"], user, folder):
             url = sa.URL.create(
                 "postgresql+psycopg",

@@ -205,7 +205,7 @@ def test_a_ledger_of_a_newer_version_is_named_so(written: str, tamper: Tamper) -
             act()
     event = '{"scale":1.0,"type":"laplace"}'
     tamper(written, f"UPDATE dpsynth_ledger SET kind='charge', payload='{event}' WHERE seq = 3")
-    with pytest.raises(IntegrityError, match="'laplace' is unknown.*a newer version"):
+    with pytest.raises(IntegrityError, match=r"'laplace' is unknown.*a newer version"):
         ledger.verify()
 
 

@@ -156,3 +156,20 @@ def test_a_cut_tail_is_found_by_the_head_alone(written: Path) -> None:
 def test_accidents_are_stopped(verb: str, written: Path) -> None:
     with pytest.raises(sqlite3.IntegrityError, match="append-only"):
         tamper(written, verb, drop=False)
+
+
+def test_an_opening_needs_its_charges(written: Path) -> None:
+    forge(written, kind="opening", release="four", payload='{"policy_hash":"h"}')
+    with pytest.raises(IntegrityError, match="opens release 'four', but entry 5 is no charge"):
+        Ledger.read(written).verify()
+    forge(written, kind="charge", release="five", payload=LOUDER)
+    with pytest.raises(IntegrityError, match="opens release 'four', but entry 5 is no charge"):
+        Ledger.read(written).verify()
+
+
+def test_an_outcome_needs_its_charges(written: Path) -> None:
+    forge(written, kind="release", release="three", payload='{"verdict":"allow"}')
+    Ledger.read(written).verify()  # control
+    forge(written, kind="release", release="four", payload='{"verdict":"allow"}')
+    with pytest.raises(IntegrityError, match="outcome of release 'four'.*not charged before"):
+        Ledger.read(written).verify()

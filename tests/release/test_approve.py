@@ -269,6 +269,15 @@ def test_another_ledger_stops_the_approval(booked, allowed, tmp_path):
         assert not (tmp_path / "out").exists()
 
 
+def test_a_ledger_that_was_begun_anew_stops_the_approval(booked, tmp_path):
+    where = tmp_path / "anew.db"
+    book = Ledger.open(where, dataset="people", epsilon=3.0, delta=1e-5)
+    book.reserve([Charge("count: rows", GaussianEvent(noise_multiplier=50.0))], release="first")
+    with pytest.raises(IntegrityError, match=r"anew\.db"):
+        approve(booked.path, tmp_path / "out", waivers=(WAIVER,), now=NOON, ledger=where)
+    assert not (tmp_path / "out").exists()
+
+
 def test_without_its_note_there_is_no_new_bundle(booked, tmp_path, monkeypatch):
     def locked(self, release, facts):
         raise InputError("another program holds the ledger")

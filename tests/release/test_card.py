@@ -13,6 +13,7 @@ from dpsynth.release.about import About
 from dpsynth.release.bundle import BundleContents
 from dpsynth.release.documents.card import card
 from dpsynth.release.documents.markdown import code, escaped
+from dpsynth.release.gate.outcome import UnusedWaiver
 from dpsynth.release.report.data import ReportData
 from dpsynth.release.waivers import Waiver
 from dpsynth.schema import Column, Schema
@@ -102,6 +103,15 @@ def test_signature_and_waivers_are_shown(public: ReportData) -> None:
     assert "Not signed" in plain
 
 
+def test_a_waiver_that_set_nothing_aside_is_shown(public: ReportData) -> None:
+    waiver = Waiver(rule="max_epsilon", name="E. Muster", reason="Just so", date="2026-11-21")
+    unused = (UnusedWaiver(waiver=waiver, reason="the rule was kept"),)
+    decision = public.decision.model_copy(update={"unused_waivers": unused})
+    said = _words(card(replace(public, decision=decision)))
+    assert "Waivers that set nothing aside:" in said
+    assert "max_epsilon: by E. Muster on 2026-11-21. Just so" in said
+
+
 def test_the_policy_s_audience_is_in_the_first_line(public: ReportData) -> None:
     first = {
         audience: card(
@@ -136,8 +146,11 @@ def test_no_name_breaks_out(public: ReportData, nasty: str) -> None:
         decision = public.decision.model_copy(update={"policy_name": word})
         return replace(public, about=about, statement=statement, schema=schema, decision=decision)
 
-    plain = _shape(card(build("some words")))
-    assert _shape(card(build(nasty))) == plain
+    plain, found = card(build("some words")), card(build(nasty))
+    assert _shape(found) == _shape(plain)
+    # In every place, cells of tables among them, a reader sees the whole name.
+    seen = " ".join(nasty.replace("\u202e", "").split())
+    assert _words(found).count(seen) >= _words(plain).count("some words")
 
 
 def test_a_name_that_is_not_escaped_would_be_noticed(public: ReportData) -> None:

@@ -25,6 +25,7 @@ from dpsynth.release.documents.certificate import (
     read_certificate,
 )
 from dpsynth.release.gate import Decision, RuleOutcome
+from dpsynth.release.gate.outcome import UnusedWaiver
 from dpsynth.release.report.data import Edition, ReportData
 from dpsynth.release.waivers import Waiver
 from dpsynth.schema import Column, Schema
@@ -365,6 +366,22 @@ def test_waivers_are_named(edition: Any) -> None:
     assert "'finding copies' by E. Muster on 2026-11-21, as: Known." in text
     assert Certificate.of(data).waivers == (waiver,)
     assert "none" in _find(edition(), FRAMEWORKS[2], "exceptions").answer
+
+
+def test_waivers_that_set_nothing_aside_are_named_as_well(edition: Any) -> None:
+    waiver = Waiver(rule="finding copies", name="E. Muster", reason="Just so", date="2026-11-21")
+    unused = (UnusedWaiver(waiver=waiver, reason="the rule was kept"),)
+    data = _with_rules(edition(), _rule("finding copies"), unused_waivers=unused)
+    text = _find(data, FRAMEWORKS[2], "exceptions").answer
+    assert "set aside: none. Waivers that set nothing aside: 'finding copies' by E. Muster" in text
+    assert Certificate.of(data).waivers == ()
+
+
+def test_a_signature_that_is_demanded_and_missing_is_said(edition: Any) -> None:
+    plain, asked = edition(), _with_rules(edition(), signature_required=True)
+    demand = "The policy demands a signature."
+    assert demand not in _find(plain, FRAMEWORKS[3], "signature").answer
+    assert demand in _find(asked, FRAMEWORKS[3], "signature").answer
 
 
 def test_a_policy_counts_as_fixed_only_where_that_is_shown(edition: Any, statement: Any) -> None:

@@ -1,11 +1,17 @@
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
 from dpsynth.errors import InputError
+from dpsynth.privacy.ledger import Ledger
 from dpsynth.privacy.statement import PrivacyStatement
+from dpsynth.release.bundle import write_bundle
 from dpsynth.release.commands import attack_summaries, decide_files, verify_command
 from dpsynth.release.replay import replay
+from dpsynth.release.signing import generate_keys, load_signer
+from dpsynth.release.waivers import Waiver
 
 
 @pytest.fixture
@@ -41,8 +47,6 @@ def test_a_single_changed_row_is_noticed(allowed, tables, private):
 def test_the_whole_table_is_cut_by_the_stored_row_numbers(contents, tables, tmp_path):
     import pandas as pd
 
-    from dpsynth.release.bundle import write_bundle
-
     whole = pd.concat([tables["holdout"], tables["train"]], ignore_index=True)
     rows = range(len(tables["holdout"]))
     folder = write_bundle(tmp_path / "bundle", contents(holdout_rows=rows))
@@ -54,10 +58,17 @@ def test_the_whole_table_is_cut_by_the_stored_row_numbers(contents, tables, tmp_
 
 def test_broken_parts_are_a_failed_check(bundle, tables):
     holdout = bundle / "internal" / "holdout.json"
-    holdout.write_text(json.dumps({"format": "dpsynth.holdout/2", "rows": []}))
-    check = replay(bundle, tables["train"])
-    assert not check.ok
-    assert "holdout.json" in check.message
+    for broken in (
+        {"format": "dpsynth.holdout/2", "rows": []},
+        {"format": "dpsynth.holdout/1", "rows": [10**30]},
+        {"format": "dpsynth.holdout/1", "rows": ["1"]},
+        {"format": "dpsynth.holdout/1", "rows": [True]},
+        {"format": "dpsynth.holdout/1"},
+    ):
+        holdout.write_text(json.dumps(broken))
+        check = replay(bundle, tables["train"])
+        assert not check.ok
+        assert "holdout.json" in check.message
     (bundle / "internal" / "audit.json").unlink()
     assert "audit.json: cannot be read" in replay(bundle, tables["train"]).message
 
@@ -65,6 +76,50 @@ def test_broken_parts_are_a_failed_check(bundle, tables):
 def test_a_missing_private_table_is_bad_input(allowed, tmp_path):
     with pytest.raises(InputError):
         replay(allowed, tmp_path / "nowhere.csv")
+
+
+def test_a_waiver_takes_nothing_from_the_replay(contents, private, tmp_path):
+    waiver = Waiver(rule="min_rows", name="A. B.", reason="a test", date="2026-01-02")
+    policy = contents().policy_text.replace("min_rows = 100", "min_rows = 100000")
+    folder = write_bundle(tmp_path / "waived", contents(policy, waivers=(waiver,)))
+    outcome = verify_command(folder, replay=True, train=private[0], holdout=private[1])
+    assert outcome.ok, outcome.failures
+
+
+def test_a_changed_figure_is_named(bundle, private):
+    path = bundle / "internal" / "audit.json"
+    data = json.loads(path.read_text())
+    (finding,) = [f for f in data["findings"] if f["name"] == "closest_record"]
+    finding["figures"]["auroc"]["value"] = finding["figures"]["auroc"]["lower"]
+    path.write_text(json.dumps(data))
+    check = replay(bundle, *private)
+    assert not check.ok
+    assert check.message.startswith("closest_record.auroc: ")
+
+
+def test_verify_command_with_a_zip_a_key_and_a_ledger(contents, tmp_path):
+    keys = generate_keys(tmp_path / "key.pem")
+    other = generate_keys(tmp_path / "other.pem")
+    signed = contents(signer=load_signer(keys.private_path))
+    folder = write_bundle(tmp_path / "bundle", signed)
+    packed = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", folder))
+    for place in (folder, packed):
+        assert verify_command(place, key=keys.public_path).ok
+        (failed,) = verify_command(place, key=other.public_path).failures
+        assert failed.name == "signing key"
+    with pytest.raises(InputError, match="this is a private key"):
+        verify_command(folder, key=keys.private_path)
+    with pytest.raises(InputError, match="does not exist"):
+        verify_command(folder, ledger=str(tmp_path / "none.db"))
+    Ledger.open(tmp_path / "l.db", dataset="a", epsilon=1.0, delta=1e-5)
+    Ledger.open(tmp_path / "l.db", dataset="b", epsilon=1.0, delta=1e-5)
+    (failed,) = verify_command(folder, ledger=str(tmp_path / "l.db")).failures
+    assert (failed.name, "names no ledger" in failed.message) == ("ledger", True)
+
+
+def test_replay_needs_what_it_replays(allowed, private):
+    with pytest.raises(InputError, match="replay needs internal/"):
+        verify_command(allowed, replay=True, train=private[0], public_only=True)
 
 
 def test_verify_command(allowed, private):
@@ -83,7 +138,7 @@ def test_decide_files(allowed, tmp_path):
     policy = allowed / "internal" / "policy.toml"
     assert decide_files(statement, audit, policy).verdict == "allow"
     by_default = decide_files(statement, audit)
-    assert by_default.policy_name == "default"
+    assert by_default.policy_name == "internal"
     assert by_default.verdict == "refuse", "317 rows are too few for the default policy"
     with pytest.raises(InputError, match="cannot be read"):
         decide_files(statement, tmp_path / "nowhere.json")

@@ -51,6 +51,11 @@ PALE = """() => {
     }
     return [255, 255, 255];
   };
+  const solid = node => {
+    let share = 1;
+    for (; node; node = node.parentElement) share *= Number(getComputedStyle(node).opacity);
+    return share;
+  };
   const light = channels => channels.slice(0, 3).map(c => c / 255)
     .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
     .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
@@ -58,8 +63,10 @@ PALE = """() => {
     .some(child => child.nodeType === Node.TEXT_NODE && child.textContent.trim()));
   return lettered.filter(one => !one.closest("script")).map(one => {
     const style = getComputedStyle(one), inside = one.closest("svg");
-    const pair = [inside ? style.fill : style.color].map(parts).map(light);
-    pair.push(light(ground(inside || one)));
+    const behind = ground(inside || one), ink = parts(inside ? style.fill : style.color);
+    const share = solid(one) * (ink[3] ?? 1);
+    const seen = behind.map((channel, i) => share * ink[i] + (1 - share) * channel);
+    const pair = [light(seen), light(behind)];
     return [one.textContent.trim().slice(0, 60),
             (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05)];
   }).filter(([, ratio]) => ratio < 4.5);
@@ -209,6 +216,7 @@ FAULTS = {
         "<svg viewBox='0 0 9 9' role='img' aria-label='x'><text fill='#9aa0a6'>a</text></svg>",
         "pale letters: a",
     ),
+    "letters one can see through": ("<p style='opacity:.5'>pale</p>", "pale letters: pale"),
     "a picture without words": (
         "<svg viewBox='0 0 9 9' role='img' width='200' height='200'><text>a</text></svg>",
         "axe: svg-img-alt",

@@ -327,7 +327,7 @@ TOOLS = ("bash", "openssl", "base64", "sha256sum", "sed", "grep")
 
 @pytest.fixture
 def check(contents, signer, pair, tmp_path):
-    """Run the page's commands on a signed bundle; gives what they say, and whether all went well."""
+    """Run the page's commands on a signed bundle: a function that does, and the bundle."""
     block = PAGE.read_text("utf-8").split("## Check without dpsynth")[1].split("```")[1]
     bundle = write_bundle(tmp_path / "bundle", contents(signer=signer))
     shutil.copy(pair.public_path, bundle / "release-key.pub.pem")

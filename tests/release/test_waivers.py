@@ -134,3 +134,12 @@ def test_a_waiver_from_the_future_is_refused(day, fits):
         return
     with pytest.raises(InputError, match="is dated 2026-01-04, after the bundle was made"):
         check_dates((waiver(date=day),), created)
+
+
+@pytest.mark.parametrize("created", ["", "yesterday", "9999-12-31T00:00:00+00:00"])
+def test_a_strange_time_of_making_is_no_crash(created):
+    if created[:1] == "9":
+        check_dates((waiver(),), created)
+        return
+    with pytest.raises(InputError, match="no ISO 8601 time"):
+        check_dates((waiver(),), created)

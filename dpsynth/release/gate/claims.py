@@ -122,9 +122,11 @@ def _total(
 ) -> RuleOutcome:
     spent, delta = record.total_epsilon, record.total_delta
     kept = math.isfinite(spent) and spent <= limit.limit * (1 + SLACK)
+    what = "all that the ledger counts, this one release, costs"
+    if record.releases != 1:
+        what = f"all {record.releases} releases together cost"
     reason = (
-        f"all {record.releases} releases together cost epsilon {spent:.4g} at delta {delta:.4g}, "
-        f"at most {limit.limit:.4g} is allowed"
+        f"{what} epsilon {spent:.4g} at delta {delta:.4g}, at most {limit.limit:.4g} is allowed"
     )
     if max_delta is not None and delta > max_delta.limit:
         # At a larger delta the same releases show a smaller epsilon.

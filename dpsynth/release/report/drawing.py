@@ -70,5 +70,5 @@ def _square(x: float, y: float) -> Path:
 
 
 def short(text: str, most: int) -> str:
-    """The text, cut to `most` characters."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    """The text in `most` characters (at least 6), cut before its end, where names often differ."""
+    return text if len(text) <= most else f"{text[: most - 5]}…{text[-4:]}"

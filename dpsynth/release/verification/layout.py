@@ -40,9 +40,7 @@ def check_layout(folder: Path, *, public_only: bool) -> Check:
     return Check("layout", not problems, "; ".join(problems) or "the folders are as they should be")
 
 
-def open_manifest(
-    folder: Path, half: str, model: type[M]
-) -> tuple[M | None, Check]:
+def open_manifest(folder: Path, half: str, model: type[M]) -> tuple[M | None, Check]:
     """The manifest of one half where it can be read, and the check that says so."""
     name = f"{half}/{NAME}"
     try:
@@ -56,6 +54,12 @@ def open_manifest(
 def without_name(path: Path, message: str) -> str:
     """The message without the file's own name, where the name of its check says it already."""
     return message.removeprefix(f"{path}: ").removeprefix(f"{path.name}: ")
+
+
+def plain(path: Path) -> Path:
+    """The path itself, once `require_plain` has let it through."""
+    require_plain(path)
+    return path
 
 
 def require_plain(path: Path) -> None:
@@ -77,10 +81,22 @@ def require_plain(path: Path) -> None:
         )
 
 
-def check_files(
-    folder: Path, manifest: Manifest | InternalManifest, *, half: str
+def check_halves(
+    folder: Path, manifest: Manifest | None, inner: InternalManifest | None
 ) -> Iterator[Check]:
-    """Every file that the manifest lists is there and unchanged, and no other is."""
+    """Every file that a manifest lists is there and unchanged, and no other is.
+
+    Where a manifest cannot be read, its own check has said so; then nothing is known of its files.
+    """
+    if manifest is not None:
+        yield from _files(folder, manifest, half="public")
+    if inner is not None:
+        yield from _files(folder, inner, half="internal")
+    if manifest is not None and inner is not None:
+        yield _pin(folder, manifest)
+
+
+def _files(folder: Path, manifest: Manifest | InternalManifest, *, half: str) -> Iterator[Check]:
     records = {record.path: record for record in manifest.files}
     if len(records) < len(manifest.files):
         yield Check(f"{half} files", False, f"{half}/{NAME} lists a path twice")
@@ -91,7 +107,7 @@ def check_files(
         yield Check(f"{half} files", True, f"all {len(records)} files are there and unchanged")
 
 
-def check_pin(folder: Path, manifest: Manifest) -> Check:
+def _pin(folder: Path, manifest: Manifest) -> Check:
     """The internal manifest is the one that the public manifest names by its hash."""
     pinned = sha256_file(folder / "internal" / NAME) == manifest.internal_manifest
     message = "fits the public one" if pinned else "is not the one that public/ pins by hash"
@@ -104,5 +120,3 @@ def _guarded(folder: Path, records: dict[str, FileRecord]) -> Iterator[tuple[str
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         yield getattr(error, "filename", None) or ".", f"cannot be read ({reason})"
-    except RecursionError:
-        yield ".", "has folders within folders without end; this is not a bundle"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from audits import result as audits_result
 from audits.result import AuditResult
@@ -33,6 +33,7 @@ from dpsynth.table import Table
 
 T = TypeVar("T")
 PRIVACY_FORMAT: str = PrivacyStatement.model_fields["format"].default
+_AUDIT = TypeAdapter(AuditResult)
 _WAIVERS = TypeAdapter(tuple[Waiver, ...])
 
 
@@ -187,8 +188,17 @@ def read_audit(path: Path) -> AuditResult:
     Raises:
         IntegrityError: missing, no JSON or another format. AuditInputError: not an audit.
     """
-    check_format(read_json(path), known=audits_result.FORMAT, name=path.name)
-    return AuditResult.from_json_text(read_text(path))
+    data = read_json(path)
+    check_format(data, known=audits_result.FORMAT, name=path.name)
+    result = AuditResult.from_json_text(read_text(path))
+    try:
+        # Once more by its types: the reader trusts what the audits themselves have written.
+        _AUDIT.validate_python({key: value for key, value in data.items() if key != "verdict"})
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, fault["loc"]))
+        raise IntegrityError(f"{path.name}: {where}: {fault['msg']}; it was changed") from error
+    return result
 
 
 def read_holdout(path: Path) -> np.ndarray:
@@ -203,7 +213,7 @@ def read_holdout(path: Path) -> np.ndarray:
     numbers = isinstance(rows, list) and all(type(row) is int and 0 <= row < 2**62 for row in rows)
     if not numbers or len(set(rows)) < len(rows) or set(data) != {"format", "rows"}:
         raise IntegrityError(
-            f"{path.name}: 'rows' must be row numbers from 0, each once; it was cut short or changed"
+            f"{path.name}: 'rows' must be row numbers from 0, each once; it was changed"
         )
     return np.array(rows, dtype=np.int64)
 

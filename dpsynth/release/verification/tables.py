@@ -59,9 +59,7 @@ def _in_domain(table: Table, schema: Schema, name: str) -> str:
     return f"every value of {name} lies in the public domain"
 
 
-def _shares(
-    table: Table, schema: Schema, stored: tuple[ColumnShares, ...], name: str
-) -> str:
+def _shares(table: Table, schema: Schema, stored: tuple[ColumnShares, ...], name: str) -> str:
     """The pictures' counts of synthetic rows, made once more: another table has others."""
     frame = pd.DataFrame({column: table.column(column).to_pandas() for column in schema.names})
     again = column_shares(schema, frame)

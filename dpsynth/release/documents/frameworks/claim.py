@@ -185,9 +185,12 @@ def domain(data: ReportData) -> Reply:
     kinds = Counter(column.kind for column in data.schema.columns)
     text = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
     bounded = " ".join(words.sentence(item) for item in data.statement.clamping)
+    learned = "which of them were learned under the budget is listed as well"
+    if data.decision.verdict != "allow" and data.edition == "public":
+        learned = "what was learned under the budget is kept inside, as the release was stopped"
     return Reply(
-        f"{len(data.schema.columns)} columns ({text}). Bounds and categories are listed, and which "
-        f"of them were learned under the budget.{' ' + bounded if bounded else ''}"
+        f"{len(data.schema.columns)} columns ({text}). Declared bounds and categories are listed; "
+        f"{learned}.{' ' + bounded if bounded else ''}"
     )
 
 
@@ -200,7 +203,11 @@ def unprotected(data: ReportData) -> Reply:
 def identifiers(data: ReportData) -> Reply:
     """What became of direct identifiers."""
     names = [repr(column.name) for column in data.schema.columns if column.kind == "identifier"]
-    made = f"{', '.join(names)}: made afresh, never learned." if names else "No column is declared."
+    made = (
+        f"{', '.join(names)}: made afresh, never learned."
+        if names
+        else "No column is declared as one."
+    )
     return Reply(
         f"{made} Values of the other columns come from the public domain; the owner must know that "
         "no declared category is a name."
@@ -266,3 +273,8 @@ def lineage(data: ReportData) -> Reply:
 def implementation(data: ReportData) -> Reply:
     """Software and randomness together."""
     return Reply(f"{environment(data).text} {randomness(data).text}")
+
+
+def methods(data: ReportData) -> Reply:
+    """The principle that was applied, and how."""
+    return Reply(f"{guarantee(data).text} {mechanisms(data).text}")

@@ -17,8 +17,8 @@ QUESTIONS = (
     Question(
         field="principles and methods",
         asks="Which generally accepted methods were applied?",
-        where="public/privacy.json: events, accountant, witness",
-        reply=claim.mechanisms,
+        where="public/privacy.json: epsilon_spent, delta, events, accountant, witness",
+        reply=claim.methods,
     ),
     Question(
         field="anticipated recipient",

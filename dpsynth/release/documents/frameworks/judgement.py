@@ -22,7 +22,8 @@ _PUBLISH = {
 
 def singling_out(data: ReportData) -> Reply:
     """Can one person be picked out?"""
-    return _criterion(data, ("singling_out", "closest_record", "near_copies", "copies"))
+    copying = ("closest_record", "near_copies", "copies", "nearest_neighbours")
+    return _criterion(data, ("singling_out", *copying))
 
 
 def linkability(data: ReportData) -> Reply:
@@ -37,7 +38,9 @@ def inference(data: ReportData) -> Reply:
 
 def membership(data: ReportData) -> Reply:
     """Can it be told whether somebody took part?"""
-    return _criterion(data, ("membership", "claim", "vulnerable_records"))
+    groups = ("membership", "membership_reference", "membership_black_box")
+    attacks = ("local_density", "density_ratio", "classifier", "lira", "shadow")
+    return _criterion(data, (*groups, *attacks, "claim", "vulnerable_records"))
 
 
 def _criterion(data: ReportData, names: Sequence[str]) -> Reply:
