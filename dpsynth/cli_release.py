@@ -92,23 +92,19 @@ def approve(
     Example: dpsynth approve release --waivers waivers.toml --key release-key.pem -o approved
     """
     from dpsynth.cli_shared import must_be_new
-    from dpsynth.privacy.ledger import Ledger
     from dpsynth.release.about import load_about
     from dpsynth.release.approve import approve as approve_bundle
-    from dpsynth.release.recording import record_bundle
     from dpsynth.release.waivers import load_waivers
 
     must_be_new(out)
-    books = () if ledger is None else Ledger.read_all(ledger, waiting=say)
     decision = approve_bundle(
         bundle,
         out,
         waivers=() if waivers is None else load_waivers(waivers),
         about=None if about is None else load_about(about),
         signer=signer_from(key),
+        ledger=ledger,
     )
-    if ledger is not None:
-        record_bundle(books, out)
     return show_decision(decision, out, as_json=as_json)
 
 

@@ -13,6 +13,7 @@ from dpsynth.fitted import FittedModel, check_rows
 from dpsynth.privacy.identity import identity_of
 from dpsynth.privacy.ledger import Ledger
 from dpsynth.privacy.noise import NoiseSource
+from dpsynth.privacy.statement import PrivacyStatement
 from dpsynth.release.about import About
 from dpsynth.release.bundle import BundleContents, check_signer, write_bundle
 from dpsynth.release.domain import learned_fields
@@ -28,7 +29,7 @@ from dpsynth.release.policy import (
     policy_hash,
     policy_text_of,
 )
-from dpsynth.release.recording import record_bundle, release_of
+from dpsynth.release.reading import release_facts
 from dpsynth.release.report.columns import column_shares
 from dpsynth.release.signing import Signer
 from dpsynth.synthesizer import Progress, Synthesizer
@@ -131,7 +132,7 @@ def run(
     contents = chain.contents(model, parts, synthetic)
     progress("writing", 0, 1)
     write_bundle(target, contents)
-    record_bundle([chain.ledger], target)
+    chain.ledger.record_release(_release(contents.statement), release_facts(target))
     progress("writing", 1, 1)
     return RunResult(decision=contents.decision, bundle=target, model=model, audit=contents.audit)
 
@@ -171,7 +172,7 @@ class _Chain:
             holdout_rows=parts.holdout_rows.tolist(),
             columns=column_shares(schema, synthetic, audit_frame(parts.train, schema)),
             about=self.options.about,
-            ledger_text=self.ledger.extract(release_of(statement)),
+            ledger_text=self.ledger.extract(_release(statement)),
             signer=self.options.signer,
             output=self.options.output,
         )
@@ -210,6 +211,13 @@ def _prepare(
 def _count(model: FittedModel, options: RunOptions) -> int:
     whole = max(1, round(model.layout.rows / (1.0 - HOLDOUT_SHARE)))
     return whole if options.rows is None else options.rows
+
+
+def _release(statement: PrivacyStatement) -> str:
+    """The ledger's name of the release."""
+    if statement.ledger is None:
+        raise InputError("the fit was booked in no ledger, so nothing of it can be released")
+    return statement.ledger.release
 
 
 def _free(target: Path) -> Path:

@@ -143,7 +143,9 @@ class Ledger:
                 store.append(connection, entries, [new])
             return known[0] if known else budget
 
-        return cls(store, dataset=dataset, budget=store.write(create))
+        granted = store.write(create)
+        store.check_writable()  # or it would be found only after the rows were read
+        return cls(store, dataset=dataset, budget=granted)
 
     @classmethod
     def read(

@@ -124,25 +124,31 @@ def create_table(connection: sa.Connection) -> None:
     guards: tuple[str, ...] = ()
     if connection.dialect.name == "sqlite":
         guards = _SQLITE_GUARDS
-        _write_nothing(connection)
     elif connection.dialect.name == "postgresql" and is_new:
         guards = _POSTGRES_GUARDS  # later only the table's owner could make them
     for statement in guards:
         connection.exec_driver_sql(statement)
 
 
-def _write_nothing(connection: sa.Connection) -> None:
-    """Write what is there already, so that a read-only file is found now and not after the rows."""
+def write_nothing(connection: sa.Connection) -> None:
+    """Write what is there already, which fails on a file that may only be read; SQLite alone."""
+    if connection.dialect.name != "sqlite":
+        return
     version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
     connection.exec_driver_sql(f"PRAGMA user_version = {version}")
 
 
-def stored_columns(connection: sa.Connection) -> set[str] | None:
-    """Names of the columns of the ledger's table; None where the database has no such table."""
+def stored_columns(connection: sa.Connection) -> tuple[set[str] | None, bool]:
+    """Names of the columns of the ledger's table, and whether there is any table.
+
+    Both from one state: another process may be making the ledger just now. The names are None where
+    the database has no such table.
+    """
     inspector = sa.inspect(connection)
-    if not inspector.has_table(TABLE.name):
-        return None
-    return {column["name"] for column in inspector.get_columns(TABLE.name)}
+    tables = inspector.get_table_names()
+    if TABLE.name not in tables:
+        return None, bool(tables)
+    return {column["name"] for column in inspector.get_columns(TABLE.name)}, True
 
 
 def is_locked(error: sa.exc.SQLAlchemyError) -> bool:

@@ -34,6 +34,10 @@ class _LockedError(Exception):
     """Another program was in the way."""
 
 
+class _UndoneError(Exception):
+    """What a transaction wrote is to be taken back."""
+
+
 def _silent(_message: str) -> None:
     """Tell nobody."""
 
@@ -85,6 +89,16 @@ class Store:
                 return self._transaction(work, writing=True)
         raise InputError(f"ledger {self.name}: other writers came first {_ATTEMPTS} times; retry")
 
+    def check_writable(self) -> None:
+        """Find out that a file or its folder is read-only; leaves every byte as it was."""
+
+        def touch(connection: sa.Connection) -> None:
+            database.write_nothing(connection)
+            raise _UndoneError
+
+        with contextlib.suppress(_UndoneError):
+            self._transaction(touch, writing=True)
+
     def read(self, work: Callable[[sa.Connection], _T]) -> _T:
         """Run `work` on one consistent state of the ledger."""
         return self._transaction(work, writing=False)
@@ -112,13 +126,10 @@ class Store:
         return Head(entries=len(entries) + len(rows), hash=rows[-1]["hash"])
 
     def _check_table(self, *, must_exist: bool) -> None:
-        columns = self.read(database.stored_columns)
+        columns, has_tables = self.read(database.stored_columns)
         if columns is None:
             # A database of a server is shared by design; a file is one thing or another.
-            of_others = self._url.get_backend_name() == "sqlite" and self.read(
-                lambda connection: bool(sa.inspect(connection).get_table_names())
-            )
-            if must_exist or of_others:
+            if must_exist or (has_tables and self._url.get_backend_name() == "sqlite"):
                 raise InputError(
                     f"ledger {self.name}: the database holds no ledger; check the path"
                 )

@@ -5,17 +5,15 @@ from pathlib import Path
 
 from audits import registry
 from audits.errors import AuditError
-from audits.result import AuditResult
 from dpsynth.errors import InputError
 from dpsynth.privacy.ledger import Head, Ledger
 from dpsynth.privacy.ledger_releases import ReleaseRecord
-from dpsynth.privacy.statement import PrivacyStatement
-from dpsynth.release.canonical import read_text
 from dpsynth.release.gate import Decision, decide
 from dpsynth.release.policy import parse_policy, policy_text_of
 from dpsynth.release.replay import replay as replay_audit
 from dpsynth.release.signing import load_public_key
 from dpsynth.release.unpacking import opened_bundle
+from dpsynth.release.verification.parts import read_audit, read_statement
 from dpsynth.release.verify import Verification, verify_bundle
 from dpsynth.release.waivers import load_waivers
 
@@ -41,9 +39,9 @@ def decide_files(
     text, source = policy_text_of(policy)
     rules = parse_policy(text, source=source)
     aside = () if waivers is None else load_waivers(waivers)
-    claim = PrivacyStatement.from_json_text(read_text(statement))
+    claim = read_statement(statement)
     try:
-        evidence = AuditResult.from_json_text(read_text(audit))
+        evidence = read_audit(audit)
     except AuditError as error:
         raise InputError(f"{audit}: {error}") from error
     return decide(claim, evidence, rules, aside)

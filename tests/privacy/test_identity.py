@@ -99,9 +99,7 @@ def test_a_renamed_file_is_no_fresh_budget(book: Callable[..., Ledger]) -> None:
     book("people 1.csv").reserve([SMALL], release="one", identity=found(["a", "b"]))
     renamed = book("renamed.csv")
     head = renamed.head
-    with pytest.raises(
-        InputError, match=r"exactly the people of dataset 'people 1\.csv'"
-    ) as refusal:
+    with pytest.raises(InputError, match=r"exactly the people of .*'people 1\.csv'") as refusal:
         renamed.reserve([SMALL], release="two", identity=found(["b", "a"]))
     assert "--dataset 'people 1.csv'" in str(refusal.value)
     assert renamed.head == head

@@ -163,3 +163,40 @@ def test_a_bundle_without_a_ledger(place: str, bundle: Path) -> None:
     with pytest.raises(InputError, match="names no ledger"):
         check_bundle(place, bundle)
     shutil.rmtree(bundle)
+
+
+SCHEMA = """
+unit = "person"
+max_rows_per_unit = 2
+
+[[columns]]
+name = "person"
+kind = "identifier"
+
+[[columns]]
+name = "sex"
+kind = "categorical"
+categories = ["f", "m"]
+"""
+
+
+@pytest.mark.slow
+def test_a_renamed_table_is_refused_whatever_is_held_out(tmp_path: Path, capsys: Capture) -> None:
+    """Each run holds out other people; they are the people of one table nevertheless."""
+    rows = "".join(f"p{number % 500},{'fm'[number % 3 % 2]}\n" for number in range(700))
+    for name in ("people.csv", "renamed.csv"):
+        (tmp_path / name).write_text("person,sex\n" + rows)
+    (tmp_path / "schema.toml").write_text(SCHEMA)
+    common = ["--epsilon", "4", "--schema", str(tmp_path / "schema.toml")]
+    common += ["--ledger", str(tmp_path / "l.db"), "--total-epsilon", "20"]
+    first, second = (str(tmp_path / name) for name in ("people.csv", "renamed.csv"))
+    assert invoke(["run", first, *common, "-o", str(tmp_path / "one")]) in (0, 3, 4)
+    capsys.readouterr()
+    assert invoke(["run", second, *common, "-o", str(tmp_path / "two")]) == 2
+    assert "exactly the people of dataset 'people.csv'" in capsys.readouterr().err
+    assert not (tmp_path / "two").exists()
+    again = [*common, "--dataset", "people.csv", "-o", str(tmp_path / "two")]
+    assert invoke(["run", second, *again]) in (0, 3, 4)
+    ledger = Ledger.read(tmp_path / "l.db", dataset="people.csv")
+    assert len(ledger.releases()) == 2
+    ledger.verify()

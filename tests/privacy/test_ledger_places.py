@@ -176,6 +176,13 @@ def test_a_file_that_root_may_not_write_either(written: Path) -> None:
     assert written.read_bytes() == before
 
 
+def test_opening_a_known_dataset_changes_no_byte(written: Path) -> None:
+    before = written.read_bytes()
+    opened(written)
+    assert written.read_bytes() == before
+    assert [path.name for path in written.parent.iterdir()] == [written.name]
+
+
 # --- places that are no ledger ------------------------------------------------------------------
 
 

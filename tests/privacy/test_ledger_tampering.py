@@ -171,5 +171,5 @@ def test_an_outcome_needs_its_charges(written: Path) -> None:
     forge(written, kind="release", release="three", payload='{"verdict":"allow"}')
     Ledger.read(written).verify()  # control
     forge(written, kind="release", release="four", payload='{"verdict":"allow"}')
-    with pytest.raises(IntegrityError, match="outcome of release 'four'.*not charged before"):
+    with pytest.raises(IntegrityError, match=r"outcome of release 'four'.*not charged before"):
         Ledger.read(written).verify()

@@ -90,6 +90,29 @@ def test_rules_on_claim_and_size(gate, text, changes, rule, verdict):
     assert decision.verdict == verdict
 
 
+def test_an_audit_that_does_not_tell_its_size_is_no_pass(statement, audit):
+    policy = parse_policy('name = "x"\nmin_rows = 10')
+    made = replace(audit(), sizes={"synthetic": 1000})
+    decision = decide(statement(policy_hash=policy_hash(policy)), made, policy)
+    assert decision.verdict == outcome(decision, "min_rows") == "inconclusive"
+
+
+def test_the_reasons_tell_one_from_many(gate):
+    text = "max_total_epsilon = 2\nmax_input_generation = 0"
+    said = {
+        (count, turns): " ".join(
+            rule.reason
+            for rule in gate(text, ledger=booked(releases=count), input_generation=turns).rules
+        )
+        for count, turns in ((1, 0), (3, 1), (3, 2))
+    }
+    assert "this one release, costs" in said[1, 0]
+    assert "never went through" in said[1, 0]
+    assert "all 3 releases together cost" in said[3, 1]
+    assert "went once through" in said[3, 1]
+    assert "went 2 times through" in said[3, 2]
+
+
 def test_seeded_noise_passes_only_where_the_policy_says_so(gate):
     decision = gate("require_releasable = false", releasable=False)
     assert decision.verdict == "allow"

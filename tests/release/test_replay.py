@@ -144,7 +144,7 @@ def test_decide_files(allowed, tmp_path):
         decide_files(statement, tmp_path / "nowhere.json")
     with pytest.raises(InputError):
         decide_files(audit, audit)
-    with pytest.raises(InputError, match="audit result has format"):
+    with pytest.raises(InputError, match=r"this version reads 'audits\.result/2'"):
         decide_files(statement, statement)
 
 

@@ -1,7 +1,8 @@
 import pytest
 
 from dpsynth.errors import InputError
-from dpsynth.release.policy import NOT_WAIVABLE, parse_policy
+from dpsynth.release.commands import decide_files
+from dpsynth.release.policy import NOT_WAIVABLE, load_policy, parse_policy, policy_hash
 from dpsynth.release.waivers import Waiver, check_dates, check_waivers, load_waivers
 
 ONE = """
@@ -143,3 +144,26 @@ def test_a_strange_time_of_making_is_no_crash(created):
         return
     with pytest.raises(InputError, match="no ISO 8601 time"):
         check_dates((waiver(),), created)
+
+
+def test_decide_files_takes_shipped_names_and_waivers(contents, tmp_path, written):
+    text = POLICY.replace("max_epsilon = 1", "max_epsilon = 0.5")
+    policy = tmp_path / "policy.toml"
+    policy.write_text(text.split("[[finding]]")[0], encoding="utf-8")
+    made = contents()
+    fixed = policy_hash(load_policy(policy))
+    statement, audit = tmp_path / "privacy.json", tmp_path / "audit.json"
+    claim = made.statement.model_copy(update={"policy_hash": fixed})
+    statement.write_text(claim.to_json_text(), encoding="utf-8")
+    audit.write_text(made.audit.to_json_text(), encoding="utf-8")
+    aside = written(ONE.replace("finding singling_out", "max_epsilon"))
+    assert decide_files(statement, audit, policy).verdict == "refuse"
+    assert decide_files(statement, audit, str(policy), aside).verdict == "allow"
+    assert decide_files(statement, audit, "public").policy_name == "public"
+    with pytest.raises(InputError, match="did you mean 'public'"):
+        decide_files(statement, audit, "publik")
+    with pytest.raises(InputError, match="did you mean 'finding singling_out'"):
+        decide_files(statement, audit, "internal", written(ONE.replace("singling", "sngling")))
+    audit.write_text(made.audit.to_json_text().replace('"sizes": {', '"sizes": 3, "x": {', 1))
+    with pytest.raises(InputError):
+        decide_files(statement, audit, policy)

@@ -170,6 +170,9 @@ def test_all_releases_together(statement):
     several = all_releases(statement(ledger=ledger(releases=4, total_epsilon=2.0)))
     assert "4 releases from these people" in several
     assert "epsilon 2 of the 3" in several
+    assert several.endswith("Every further release adds to that.")
+    empty = all_releases(statement(ledger=ledger(total_epsilon=2.9999999999)))
+    assert empty.endswith("Nothing is left: it grants no further release.")
     # e^2 x 0.01 + 1e-5 is 0.0739.
     assert "at most 7.4 % of those who took part" in several
 

@@ -136,13 +136,13 @@ def _total(
 
 
 def _input_generation(found: int, limit: Limit[int]) -> RuleOutcome:
-    times = "never" if found == 0 else f"{found} times" if found > 1 else "once"
+    times = {0: "never went", 1: "went once"}.get(found, f"went {found} times")
     return _outcome(
         "max_input_generation",
         found <= limit.limit,
         found=found,
         limit=limit,
-        reason=f"as far as is known the input went through a generator {times} before, at most "
+        reason=f"as far as is known the input {times} through a generator before, at most "
         f"{limit.limit} is allowed",
     )
 

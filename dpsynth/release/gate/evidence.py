@@ -40,13 +40,18 @@ def figure_of(audit: AuditResult, name: str) -> Estimate | None:
 def _size(audit: AuditResult, policy: Policy) -> Iterator[RuleOutcome]:
     if policy.min_rows is None:
         return
-    rows, limit = audit.sizes["train"], policy.min_rows.limit
+    rows, limit = audit.sizes.get("train"), policy.min_rows.limit
+    verdict: Verdict = "inconclusive"
+    reason = "the audit does not say from how many rows the generator learned"
+    if rows is not None:
+        verdict = "allow" if rows >= limit else "refuse"
+        reason = f"the generator learned from {rows} rows, at least {limit} are asked for"
     yield RuleOutcome(
         rule="min_rows",
-        verdict="allow" if rows >= limit else "refuse",
+        verdict=verdict,
         found=rows,
         limit=limit,
-        reason=f"the generator learned from {rows} rows, at least {limit} are asked for",
+        reason=reason,
         why=policy.min_rows.reason,
         source=policy.min_rows.source,
         private=True,

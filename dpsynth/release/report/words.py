@@ -33,7 +33,7 @@ _RULES = {
     "policy_fixed": "Rules fixed before the run",
     "max_total_epsilon": "Limit on epsilon over all releases",
     "max_releases": "Limit on the number of releases",
-    "max_input_generation": "Made from real rows",
+    "max_input_generation": "How often rows may go through a generator",
     "require_signature": "Signed",
     "require_controls": "Attacks shown to work",
 }
@@ -211,17 +211,22 @@ def all_releases(statement: PrivacyStatement) -> str:
         f"epsilon {number(ledger.total_epsilon)} of the {number(ledger.budget_epsilon)} that the "
         f"ledger will ever grant, at a delta of {odds(ledger.total_delta)}"
     )
+    spent_up = ledger.total_epsilon >= ledger.budget_epsilon * (1 - 1e-6)
+    further = (
+        "Nothing is left: it grants no further release."
+        if spent_up
+        else "Every further release adds to that."
+    )
     if ledger.releases == 1:
         return (
-            f"The ledger held no other release from these people. This one took {spent}. Every "
-            "further release adds to that."
+            f"The ledger held no other release from these people. This one took {spent}. {further}"
         )
     share = found_at_most(ledger.total_epsilon, ledger.total_delta, 0.01)
     return (
         f"The ledger held {ledger.releases} releases from these people, this one included. "
         f"Together they took {spent}. An attacker who holds all of them, and is willing to accuse "
-        f"1 in 100 outsiders wrongly, finds at most {percent(share)} of those who took part. Every "
-        "further release adds to that."
+        f"1 in 100 outsiders wrongly, finds at most {percent(share)} of those who took part. "
+        f"{further}"
     )
 
 

@@ -15,6 +15,7 @@ from dpsynth.privacy.statement import PrivacyStatement
 from dpsynth.release.about import About
 from dpsynth.release.canonical import check_format, read_json, read_text
 from dpsynth.release.decisions import read_decision
+from dpsynth.release.documents.certificate import read_certificate
 from dpsynth.release.domain import read_domain, read_learned, read_stranger
 from dpsynth.release.gate import Decision
 from dpsynth.release.manifest import HOLDOUT_FORMAT, QUARANTINE, InternalManifest, Manifest
@@ -121,6 +122,7 @@ def take_apart(folder: Path, *, public_only: bool) -> Parts:
         manifest, check = open_manifest(folder, "public", Manifest)
         found.append(check)
         public = Half(**_common(reader, "public"))
+        reader.take("public/certificate.json", lambda path: read_certificate(read_text(path)))
     if not public_only and is_real_folder(folder / "internal"):
         inner, check = open_manifest(folder, "internal", InternalManifest)
         found.append(check)
