@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 
@@ -26,6 +26,7 @@ from dpsynth.privacy.statement import PrivacyStatement
 from dpsynth.release.about import About
 from dpsynth.release.attestation import attestation_payload
 from dpsynth.release.canonical import pretty_json, sha256_file
+from dpsynth.release.decisions import decision_json
 from dpsynth.release.documents.card import card
 from dpsynth.release.documents.certificate import certificate_text
 from dpsynth.release.documents.croissant import croissant_text
@@ -182,7 +183,7 @@ def _write_public(folder: Path, contents: BundleContents, created: str) -> None:
     domain = domain_json(shown, contents.learned if allowed else {})
     _write(folder / "schema.json", pretty_json(domain))
     _write(folder / "privacy.json", statement.to_json_text())
-    _write(folder / "decision.json", pretty_json(_decision_json(decision)))
+    _write(folder / "decision.json", pretty_json(decision_json(decision)))
     _write(folder / "certificate.json", certificate_text(report))
     _write(folder / "report.html", render(report))
     _write(folder / "card.md", card(report))
@@ -206,7 +207,7 @@ def _write_internal(folder: Path, contents: BundleContents, created: str) -> Non
     domain = domain_json(contents.schema, contents.learned)
     _write(folder / "audit.json", contents.audit.to_json_text())
     _write(folder / "privacy.json", contents.statement.to_json_text())
-    _write(folder / "decision.json", pretty_json(_decision_json(contents.decision)))
+    _write(folder / "decision.json", pretty_json(decision_json(contents.decision)))
     _write(folder / "schema.json", pretty_json(domain))
     _write(folder / "policy.toml", contents.policy_text)
     waived = [waiver.model_dump(mode="json") for waiver in contents.waivers]
@@ -249,17 +250,6 @@ def _report_data(
         table=table_path(decision, contents.output),
         signed_by=None if contents.signer is None else contents.signer.key_id,
     )
-
-
-def _decision_json(decision: Decision) -> dict[str, Any]:
-    shareable = decision.verdict == "allow"
-    note = (
-        "The synthetic table lies in public/ and may be shared."
-        if shareable
-        else "Nothing in public/ may be shared. The synthetic table is kept in "
-        f"{QUARANTINE}/ and must not leave the house."
-    )
-    return {**decision.model_dump(mode="json"), "shareable": shareable, "note": note}
 
 
 def _write_manifests(folder: Path, contents: BundleContents, created: str) -> Manifest:

@@ -8,6 +8,7 @@ from dpsynth.errors import IntegrityError
 from dpsynth.release.canonical import check_format, read_json
 from dpsynth.release.gate import Decision
 from dpsynth.release.manifest import QUARANTINE
+from dpsynth.release.report.words import headline
 
 FORMAT: str = Decision.model_fields["format"].default
 
@@ -16,7 +17,7 @@ def decision_json(decision: Decision) -> dict[str, Any]:
     """The content of `decision.json`."""
     shareable = decision.verdict == "allow"
     note = (
-        "The synthetic table lies in public/ and may be shared."
+        f"{headline(decision)}. It lies in public/."
         if shareable
         else "Nothing in public/ may be shared. The synthetic table is kept in "
         f"{QUARANTINE}/ and must not leave the house."
