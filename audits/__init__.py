@@ -4,11 +4,16 @@
 `AuditResult` with a verdict: "leak", "none" or "inconclusive". The package knows no generator.
 """
 
-from audits.black_box.refit import ShadowPlan
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from audits.errors import AttackError, AuditError, AuditInputError
 from audits.result import AuditResult, Claim, Finding
 from audits.statistics import Estimate
-from audits.suite import run
+
+if TYPE_CHECKING:
+    from audits.black_box.refit import ShadowPlan
+    from audits.suite import run
 
 __all__ = [
     "AttackError",
@@ -21,3 +26,12 @@ __all__ = [
     "ShadowPlan",
     "run",
 ]
+
+# Loaded when first asked for: who reads a result needs neither attacks nor scikit-learn.
+_LATE = {"ShadowPlan": "audits.black_box.refit", "run": "audits.suite"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_LATE[name]), name)

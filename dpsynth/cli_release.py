@@ -66,6 +66,7 @@ def gate(
         f"{'waived' if rule.waiver else rule.verdict:>12}  {rule.rule}: {rule.reason}"
         for rule in decision.rules
     ]
+    say_unused(decision)
     emit(
         decision.model_dump(mode="json"),
         as_json=as_json,
@@ -157,12 +158,19 @@ def show_decision(
     for rule in decision.rules:
         if rule.verdict != "allow" and rule.waiver is None:
             say(f"{rule.verdict}: {rule.rule}: {rule.reason}")
+    say_unused(decision)
     emit(
         {"verdict": decision.verdict, "bundle": str(bundle), **facts},
         as_json=as_json,
         text=f"verdict: {decision.verdict}\nreport:  {bundle / 'public' / 'report.html'}",
     )
     return decision.exit_code
+
+
+def say_unused(decision: "Decision") -> None:
+    """Name the waivers that changed nothing, so that none lies around."""
+    for one in decision.unused_waivers:
+        say(f"waiver of {one.waiver.rule!r} changed nothing: {one.reason}")
 
 
 def signer_from(path: Path | None) -> "KeyFileSigner | None":

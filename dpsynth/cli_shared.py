@@ -42,7 +42,14 @@ def booked_in(
     must_be_new(out)
     path = where or f"{out}.ledger.db"
     made_here = where is None and not Path(path).exists()
-    book = Ledger.open(path, dataset=dataset, epsilon=epsilon, delta=delta, waiting=say)
+    book = Ledger.open(
+        path,
+        dataset=dataset,
+        epsilon=epsilon,
+        delta=delta,
+        shared=where is not None,
+        waiting=say,
+    )
     one = "; give all releases of the same people one --ledger"
     say(f"booking in {book.name} as dataset {dataset!r}{one if where is None else ''}")
     try:

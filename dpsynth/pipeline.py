@@ -20,11 +20,11 @@ from dpsynth.release.domain import learned_fields
 from dpsynth.release.evidence import AuditOptions, audit_frame, audit_tables
 from dpsynth.release.foreseen import Planned, refuse_foreseen
 from dpsynth.release.gate import Decision, decide
+from dpsynth.release.installed import installed_names
 from dpsynth.release.lineage import input_generation
 from dpsynth.release.policy import (
     Policy,
     check_rule_names,
-    installed_names,
     parse_policy,
     policy_hash,
     policy_text_of,
@@ -193,6 +193,7 @@ def _prepare(
         delta=synthesizer.delta,
         generator=synthesizer.generator,
         input_generation=generation,
+        shared_ledger=ledger.shared,
         earlier_epsilon=ledger.spent(),
         earlier_releases=len(ledger.releases()),
     )

@@ -74,7 +74,9 @@ class Synthesizer:
 
     def own_ledger(self) -> Ledger:
         """A ledger in memory, for one fit whose charges are booked nowhere else."""
-        return Ledger.open("sqlite://", dataset="this fit", epsilon=self.epsilon, delta=self.delta)
+        return Ledger.open(
+            "sqlite://", dataset="this fit", epsilon=self.epsilon, delta=self.delta, shared=False
+        )
 
     def check_ledger(self) -> None:
         """Ask the ledger, before a row is read, whether it has this budget left.

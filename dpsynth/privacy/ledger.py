@@ -61,10 +61,11 @@ class Ledger:
     One ledger may hold several datasets: their budgets are apart, their chain of hashes is one.
     """
 
-    def __init__(self, store: Store, *, dataset: str, budget: Budget) -> None:
+    def __init__(self, store: Store, *, dataset: str, budget: Budget, shared: bool = True) -> None:
         self._store = store
         self.dataset = dataset
         self.budget = budget
+        self.shared = shared
 
     @property
     def name(self) -> str:
@@ -79,6 +80,7 @@ class Ledger:
         dataset: str,
         epsilon: float,
         delta: float,
+        shared: bool = True,
         timeout_s: float = TIMEOUT_S,
         waiting: Waiting | None = None,
     ) -> Ledger:
@@ -89,6 +91,7 @@ class Ledger:
             dataset: name of the private table; all releases of the same people share one.
             epsilon, delta: the budget of a NEW dataset. That of a known one stays as it is and is
                 found in `.budget`.
+            shared: False for a ledger that is made for one release alone; statements say so.
             timeout_s: how long to wait for another program, in every call.
             waiting: told, once in each long wait, that another program is in the way.
 
@@ -100,6 +103,7 @@ class Ledger:
             dataset,
             _checked_budget(dataset, epsilon, delta),
             must_be_new=False,
+            shared=shared,
         )
 
     @classmethod
@@ -126,7 +130,15 @@ class Ledger:
         )
 
     @classmethod
-    def _opened(cls, store: Store, dataset: str, budget: Budget, *, must_be_new: bool) -> Ledger:
+    def _opened(
+        cls,
+        store: Store,
+        dataset: str,
+        budget: Budget,
+        *,
+        must_be_new: bool,
+        shared: bool = True,
+    ) -> Ledger:
         payload = {"epsilon": budget.epsilon, "delta": budget.delta}
         new = NewEntry("budget", dataset, release="", label="budget", payload=payload)
 
@@ -145,7 +157,7 @@ class Ledger:
 
         granted = store.write(create)
         store.check_writable()  # or it would be found only after the rows were read
-        return cls(store, dataset=dataset, budget=granted)
+        return cls(store, dataset=dataset, budget=granted, shared=shared)
 
     @classmethod
     def read(
@@ -254,7 +266,7 @@ class Ledger:
             opening = [NewEntry("opening", self.dataset, release, "fixed before", fixed)]
             head = self._store.append(connection, entries, [*(opening if fixed else []), *rows])
             count = len({*charged(entries, self.dataset), release})
-            return Booking(release, head, count, total, self.budget)
+            return Booking(release, head, count, total, self.budget, self.shared)
 
         try:
             return Reservation(charges=charges, booking=self._store.write(book))

@@ -29,6 +29,8 @@ class Booking:
         releases: releases charged to the same dataset so far, this one included.
         total_epsilon: what they cost together, at the budget's delta.
         budget: of the dataset.
+        shared: False for a ledger that was made for this release alone, so that it cannot hold
+            earlier ones.
     """
 
     release: str
@@ -36,6 +38,7 @@ class Booking:
     releases: int
     total_epsilon: float
     budget: Budget
+    shared: bool = True
 
 
 class Reservation:

@@ -46,6 +46,8 @@ class LedgerRecord(_Frozen):
         releases: releases that were charged to the dataset so far, this one included.
         total_epsilon, total_delta: what they cost together.
         budget_epsilon: the most that the ledger will ever grant, at `total_delta`.
+        shared: False where the ledger was made for this release alone: then it cannot know of
+            earlier ones.
     """
 
     head: str
@@ -55,6 +57,7 @@ class LedgerRecord(_Frozen):
     total_epsilon: float
     total_delta: float
     budget_epsilon: float
+    shared: bool
 
 
 class PrivacyStatement(_Frozen):
@@ -221,6 +224,7 @@ def _record(booking: Booking) -> LedgerRecord:
         total_epsilon=booking.total_epsilon,
         total_delta=booking.budget.delta,
         budget_epsilon=booking.budget.epsilon,
+        shared=booking.shared,
     )
 
 

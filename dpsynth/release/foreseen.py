@@ -15,6 +15,7 @@ class Planned:
         epsilon, delta: the budget that is asked for.
         generator: its name.
         input_generation: how often the rows went through a generator before.
+        shared_ledger: whether the ledger is kept for all releases of the dataset.
         earlier_epsilon, earlier_releases: what the ledger holds of the same people already.
     """
 
@@ -22,6 +23,7 @@ class Planned:
     delta: float
     generator: str
     input_generation: int
+    shared_ledger: bool
     earlier_epsilon: float
     earlier_releases: int
 
@@ -57,6 +59,8 @@ def _faults(policy: Policy, planned: Planned) -> Iterator[str]:
     for what, found, limit in largest:
         if limit is not None and found > limit.limit:
             yield f"{what} would be {found:g}, at most {limit.limit:g} is allowed"
+    if policy.require_shared_ledger.limit and not planned.shared_ledger:
+        yield "it asks for a ledger kept for all releases of the same people, give --ledger"
     allowed = policy.allowed_generators
     if allowed is not None and planned.generator not in allowed.limit:
         yield f"generator {planned.generator!r} is not among {', '.join(allowed.limit)}"

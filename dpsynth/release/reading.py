@@ -10,8 +10,6 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from audits.errors import AuditError
-from audits.result import AuditResult
 from dpsynth.errors import IntegrityError
 from dpsynth.privacy.statement import PrivacyStatement
 from dpsynth.release.about import About
@@ -19,8 +17,9 @@ from dpsynth.release.bundle import BundleContents
 from dpsynth.release.canonical import read_json, read_text, sha256_file
 from dpsynth.release.decisions import read_decision
 from dpsynth.release.domain import read_domain
-from dpsynth.release.manifest import HOLDOUT_FORMAT, NAME, Manifest, list_files, read_manifest
+from dpsynth.release.manifest import NAME, Manifest, list_files, read_manifest
 from dpsynth.release.report.columns import from_json_text
+from dpsynth.release.verification.parts import read_audit, read_holdout
 from dpsynth.release.waivers import Waiver
 from dpsynth.table import Table
 
@@ -52,11 +51,11 @@ def read_bundle(path: str | Path) -> BundleContents:
         schema=read_domain(domain),
         learned=_learned(domain),
         statement=PrivacyStatement.from_json_text(read_text(inside / "privacy.json")),
-        audit=_audit(inside / "audit.json"),
+        audit=read_audit(inside / "audit.json"),
         decision=read_decision(inside / "decision.json"),
         policy_text=read_text(inside / "policy.toml"),
         model_files=_model_files(inside / "model"),
-        holdout_rows=_holdout(inside / "holdout.json"),
+        holdout_rows=read_holdout(inside / "holdout.json").tolist(),
         waivers=_parsed(inside / "waivers.json", _WAIVERS.validate_json),
         columns=from_json_text(read_text(inside / "columns.json")),
         about=_parsed(inside / "about.json", About.model_validate_json),
@@ -91,21 +90,6 @@ def _learned(domain: Any) -> dict[str, list[str]]:
     ):
         raise IntegrityError("schema.json: does not say what was learned; it was changed")
     return learned
-
-
-def _audit(path: Path) -> AuditResult:
-    try:
-        return AuditResult.from_json_text(read_text(path))
-    except AuditError as error:
-        raise IntegrityError(f"{path.name}: {error}") from error
-
-
-def _holdout(path: Path) -> list[int]:
-    data = read_json(path)
-    rows = data.get("rows") if isinstance(data, dict) else None
-    if not isinstance(rows, list) or data.get("format") != HOLDOUT_FORMAT:
-        raise IntegrityError(f"{path.name}: not in format {HOLDOUT_FORMAT!r}; it was changed")
-    return [int(row) for row in rows]
 
 
 def _parsed(path: Path, parse: Callable[[str], T]) -> T:

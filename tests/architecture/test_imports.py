@@ -38,6 +38,14 @@ PLANTED = {
         "release/report/words",
         "import dpsynth.encoding.codec",
     ),
+    "The gate is a pure function of statement, evidence and policy": (
+        "release/gate/outcome",
+        "import dpsynth.release.manifest",
+    ),
+    "Verifying draws nothing and runs no attack": (
+        "release/verification/checks",
+        "import matplotlib",
+    ),
     "Audits stand alone": ("../audits/tables/sampling", "import dpsynth.errors"),
     "Attacks know tables and measures, not who judges them": (
         "../audits/attacks/closest_record",

@@ -105,6 +105,14 @@ def test_verify_against_the_ledger(
     assert "FAILED  ledger" in output(capsys, elsewhere, code=2)
 
 
+def test_a_ledger_for_one_release_alone_says_so(pilot: dict[str, Path], shared: Path) -> None:
+    own = json.loads((shared / "bundle" / "public" / "privacy.json").read_text(encoding="utf-8"))
+    kept = json.loads((pilot["bundle"] / "public" / "privacy.json").read_text(encoding="utf-8"))
+    assert (own["ledger"]["shared"], kept["ledger"]["shared"]) == (False, True)
+    page = (shared / "bundle" / "public" / "report.html").read_text(encoding="utf-8")
+    assert "made for this release alone" in page
+
+
 def test_an_unsigned_bundle_says_so(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "not signed" in output(capsys, ["verify", str(shared / "bundle")])
 

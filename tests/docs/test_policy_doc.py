@@ -7,6 +7,7 @@ import pytest
 
 from dpsynth.release.about import About, load_about
 from dpsynth.release.gate import EXIT_CODES
+from dpsynth.release.installed import installed_names
 from dpsynth.release.policy import (
     NOT_WAIVABLE,
     FigureLimit,
@@ -15,7 +16,6 @@ from dpsynth.release.policy import (
     Limit,
     Policy,
     check_rule_names,
-    installed_names,
     parse_policy,
     policy_text_of,
     shipped_policies,

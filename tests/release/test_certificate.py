@@ -38,6 +38,7 @@ FRAMEWORKS = (
     "DP deployments registry, tier 3",
 )
 LEDGER = LedgerRecord(
+    shared=True,
     head="ab" * 32,
     entries=9,
     release="r-17",

@@ -14,6 +14,7 @@ max_total_epsilon = 4.0
 max_releases = 3
 max_input_generation = 0
 allowed_generators = ["autoregressive"]
+require_shared_ledger = true
 """
 
 
@@ -23,6 +24,7 @@ def planned(**changes):
         "delta": 1e-5,
         "generator": "autoregressive",
         "input_generation": 0,
+        "shared_ledger": True,
         "earlier_epsilon": 4.0,
         "earlier_releases": 2,
     }
@@ -41,6 +43,7 @@ def test_what_fits_in_every_limit_goes_on():
         ({"earlier_epsilon": 4.2}, "all releases together would be 4.2, at most 4"),
         ({"earlier_releases": 3}, "number of releases would be 4, at most 3"),
         ({"input_generation": 1}, "generation of the input would be 1, at most 0"),
+        ({"shared_ledger": False}, "give --ledger"),
         ({"generator": "gan"}, "generator 'gan' is not among autoregressive"),
     ],
 )

@@ -15,7 +15,10 @@ from dpsynth.release.manifest import InternalManifest, Manifest, list_files, rea
 from dpsynth.release.signing import generate_keys, load_public_key, load_signer
 from dpsynth.release.verify import verify_bundle
 
-ALLOWED = "The synthetic table lies in public/ and may be shared."
+ALLOWED = (
+    "This table may be shared inside the organisation and with named recipients. "
+    "It lies in public/."
+)
 STOPPED = (
     "Nothing in public/ may be shared. The synthetic table is kept in internal/quarantine/ and "
     "must not leave the house."

@@ -23,7 +23,8 @@ AUROC = '[[figure]]\nname = "attack.auroc"\n'
 def booked(**changes):
     """The ledger's record of one release that cost what it asked for."""
     fields = {"total_epsilon": 1.0, "total_delta": 1e-5, "releases": 1}
-    return LedgerRecord(head="a", entries=7, release="r", budget_epsilon=9.0, **fields | changes)
+    fixed = {"head": "a", "entries": 7, "release": "r", "budget_epsilon": 9.0, "shared": True}
+    return LedgerRecord(**fixed | fields | changes)
 
 
 def outcome(decision, rule):
@@ -67,6 +68,14 @@ def gate(statement, audit):
         ),
         ("max_releases = 2", {"ledger": booked(releases=2)}, "max_releases", "allow"),
         ("max_releases = 2", {"ledger": booked(releases=3)}, "max_releases", "refuse"),
+        ("require_shared_ledger = true", {"ledger": booked()}, "require_shared_ledger", "allow"),
+        (
+            "require_shared_ledger = true",
+            {"ledger": booked(shared=False)},
+            "require_shared_ledger",
+            "refuse",
+        ),
+        ("require_shared_ledger = true", {"ledger": None}, "require_shared_ledger", "refuse"),
         ("max_releases = 2", {"ledger": None}, "max_releases", "inconclusive"),
         ("max_input_generation = 0", {}, "max_input_generation", "allow"),
         ("max_input_generation = 1", {"input_generation": 1}, "max_input_generation", "allow"),

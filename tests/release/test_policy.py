@@ -8,13 +8,13 @@ from audits import registry
 from audits.membership import stages
 from audits.membership.bounds import CLAIM
 from dpsynth.errors import InputError
+from dpsynth.release.installed import GROUPS, JOINT, installed_names
 from dpsynth.release.policy import (
     FORMAT,
     FigureLimit,
     Limit,
     check_rule_names,
     default_policy_text,
-    installed_names,
     load_policy,
     parse_policy,
     policy_hash,
@@ -22,7 +22,6 @@ from dpsynth.release.policy import (
     shipped_policies,
     signature_required,
 )
-from dpsynth.release.policy.known import GROUPS, JOINT
 
 PUBLIC = 'name = "x"\naudience = "public"\n'
 FIGURE = '[[figure]]\nname = "a.b"\n'

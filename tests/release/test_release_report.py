@@ -349,6 +349,7 @@ def test_rules_set_aside_are_named(contents, edition):
 
 def test_all_releases_together_are_said(contents, statement):
     record = LedgerRecord(
+        shared=True,
         head="0" * 64,
         entries=21,
         release="r",

@@ -96,6 +96,7 @@ def data(contents: Any, tables: Any) -> dict[str, ReportData]:
         checks=["nearest_neighbours", "diversity", "fidelity", "correlation", "utility"],
     )
     ledger = LedgerRecord(
+        shared=True,
         head="0" * 64,
         entries=21,
         release="r",

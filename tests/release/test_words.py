@@ -151,6 +151,7 @@ def test_a_waived_rule_is_marked_and_keeps_its_waiver():
 
 def ledger(**changes):
     record = LedgerRecord(
+        shared=True,
         head="0" * 64,
         entries=9,
         release="r",

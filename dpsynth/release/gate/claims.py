@@ -27,6 +27,7 @@ def claim_rules(statement: PrivacyStatement, policy: Policy) -> Iterator[RuleOut
     yield from _all_releases(statement.ledger, policy)
     if policy.max_input_generation is not None:
         yield _input_generation(statement.input_generation, policy.max_input_generation)
+    yield from _shared_ledger(statement.ledger, policy)
     yield from _making(statement, policy)
 
 
@@ -108,6 +109,21 @@ def _all_releases(record: LedgerRecord | None, policy: Policy) -> Iterator[RuleO
                 f"{count.limit} are allowed",
             )
         )
+
+
+def _shared_ledger(record: LedgerRecord | None, policy: Policy) -> Iterator[RuleOutcome]:
+    """Whether the total is one over all releases, or over this one alone."""
+    required = policy.require_shared_ledger
+    if not required.limit:
+        return
+    shared = record is not None and record.shared
+    reason = (
+        "the charges are booked in a ledger that is kept for all releases of the dataset"
+        if shared
+        else "the ledger was made for this release alone, or there is none: earlier releases of "
+        "the same people are not in it"
+    )
+    yield _outcome("require_shared_ledger", shared, found=shared, limit=required, reason=reason)
 
 
 def _no_ledger(rule: str, limit: Limit[Any]) -> RuleOutcome:

@@ -1,10 +1,9 @@
 """The policy: what a release must keep to, written down before anything is measured.
 
 `model` holds the rules as frozen values and refuses those that contradict each other, `reading`
-turns TOML into them, `names` knows how the rules are called, `known` what an audit can make.
+turns TOML into them, `names` knows how the rules are called.
 """
 
-from dpsynth.release.policy.known import installed_names
 from dpsynth.release.policy.model import (
     FORMAT,
     Audience,
@@ -52,7 +51,6 @@ __all__ = [
     "check_rule_names",
     "default_policy_text",
     "figure_rule_name",
-    "installed_names",
     "load_policy",
     "parse_policy",
     "policy_hash",

@@ -131,6 +131,8 @@ class Policy(_Frozen):
         require_releasable: True demands noise from a cryptographic source.
         require_signature: True demands a signed bundle. The gate sees no signature: who writes the
             bundle and who verifies it keep this (see `signature_required`).
+        require_shared_ledger: True demands a ledger that is kept for all releases of the dataset;
+            one that is made for a single release knows of no other.
         require_controls: True demands that each attack recorded its controls: that it was tried on
             copies planted on purpose, one at least found them, and none cried where nothing leaks.
         allowed_generators: names; absent means any.
@@ -151,6 +153,7 @@ class Policy(_Frozen):
     min_rows: Limit[int] | None = None
     require_releasable: Limit[bool] = Limit(limit=True)
     require_signature: Limit[bool] = Limit(limit=False)
+    require_shared_ledger: Limit[bool] = Limit(limit=False)
     require_controls: Limit[bool] = Limit(limit=False)
     allowed_generators: Limit[tuple[str, ...]] | None = None
     finding: tuple[FindingRule, ...] = ()

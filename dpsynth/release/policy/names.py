@@ -32,6 +32,7 @@ def rule_names(policy: Policy) -> tuple[str, ...]:
         "budget",
         "policy_fixed",
         *(name for name in limits if getattr(policy, name) is not None),
+        *(("require_shared_ledger",) if policy.require_shared_ledger.limit else ()),
         *(("require_releasable",) if policy.require_releasable.limit else ()),
         *(("allowed_generators",) if policy.allowed_generators is not None else ()),
         "audited_claim",

@@ -33,6 +33,7 @@ _RULES = {
     "policy_fixed": "Rules fixed before the run",
     "max_total_epsilon": "Limit on epsilon over all releases",
     "max_releases": "Limit on the number of releases",
+    "require_shared_ledger": "One ledger for all releases",
     "max_input_generation": "How often rows may go through a generator",
     "require_signature": "Signed",
     "require_controls": "Attacks shown to work",
@@ -148,7 +149,7 @@ def percent(share: float) -> str:
         return "–"
     if 0.0 < value < 0.01:
         return "below 0.01 %"
-    digits = 0 if value >= 99.95 or value == 0.0 else max(0, 1 - math.floor(math.log10(value)))
+    digits = 0 if value >= 99.95 or value == 0.0 else max(0, 1 - math.floor(math.log10(abs(value))))
     return f"{value:.{digits}f} %"
 
 
@@ -217,6 +218,11 @@ def all_releases(statement: PrivacyStatement) -> str:
         if spent_up
         else "Every further release adds to that."
     )
+    if not ledger.shared:
+        return (
+            "The ledger was made for this release alone, so nothing is known here of other "
+            "releases from the same people. Each of them adds to what is said above."
+        )
     if ledger.releases == 1:
         return (
             f"The ledger held no other release from these people. This one took {spent}. {further}"

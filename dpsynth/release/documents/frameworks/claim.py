@@ -63,6 +63,12 @@ def releases(data: ReportData) -> Reply:
             "state how many there were from the same people.",
             "open",
         )
+    if not ledger.shared:
+        return Reply(
+            "Open: the ledger was made for this release alone, so nothing is known here of others. "
+            "The owner must state how many there were from the same people.",
+            "open",
+        )
     count = f"{ledger.releases} release{'' if ledger.releases == 1 else 's'}"
     return Reply(
         f"The ledger books {count} from this dataset, this one included. Together they cost "
