@@ -283,6 +283,7 @@ def booked(contents, statement, tmp_path):
         "total_epsilon": booking.total_epsilon,
         "total_delta": booking.budget.delta,
         "budget_epsilon": booking.budget.epsilon,
+        "shared": booking.shared,
     }
     claim = type(plain.statement).model_validate(
         plain.statement.model_dump(mode="json") | {"ledger": record}
