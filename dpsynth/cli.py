@@ -4,8 +4,10 @@ Exit codes: 0 done and allowed; 1 fault; 2 wrong use or bad input; 3 refused (ga
 spent); 4 inconclusive. Results go to standard output, messages and progress to standard error.
 """
 
+import errno
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -40,6 +42,7 @@ from dpsynth.cli_shared import (
     dataset_name,
     declared_schema,
     must_be_new,
+    must_be_there,
     pairs,
     synthesizer_for,
 )
@@ -63,6 +66,16 @@ DELTA = 1e-5
 # BadParameter -> UsageError -> ClickException: typer does not export the parent, and depending on
 # its version takes it from click or from a copy of its own.
 _USAGE_ERROR = cast(type[typer.BadParameter], typer.BadParameter.mro()[2])
+_INTERRUPTED = 130  # what typer makes of Ctrl-C, depending on its version
+_WRONG_PATH = {
+    errno.EACCES,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -84,10 +97,15 @@ def invoke(arguments: Sequence[str]) -> int:
         say(f"error: {error}")
         return error.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        say("stopped; what the ledger has booked stays booked")
-        return 1
+        code = _INTERRUPTED
     except (OSError, MemoryError) as error:
+        if isinstance(error, OSError) and error.errno in _WRONG_PATH:
+            say(f"error: {error.filename}: {error.strerror}; give a path that you may use")
+            return 2
         say(f"error: {type(error).__name__}: {error}")
+        return 1
+    if code == _INTERRUPTED:
+        say("stopped; what the ledger has booked stays booked")
         return 1
     return code if isinstance(code, int) else 0
 
@@ -106,9 +124,9 @@ def demo(
     from dpsynth.privacy.calibration import check_budget
 
     check_budget(epsilon, DELTA)
+    settings = synthesizer_for(epsilon, DELTA, demo_schema(), "autoregressive")
     with booked_in(None, out=out, dataset="randhie", epsilon=epsilon, delta=DELTA) as book:
-        settings = synthesizer_for(epsilon, DELTA, demo_schema(), "autoregressive", book)
-        return _run(demo_table(), out, settings, as_json=as_json)
+        return _run(demo_table(), out, replace(settings, ledger=book), as_json=as_json)
 
 
 @app.command()
@@ -186,11 +204,14 @@ def run(
 
     Example: dpsynth run people.csv --epsilon 1 --schema schema.toml -o release
     """
-    from dpsynth.pipeline import RunOptions
+    from dpsynth.pipeline import RunOptions, check_beforehand
     from dpsynth.privacy.calibration import check_budget
     from dpsynth.release.about import About, load_about
 
     check_budget(epsilon, delta)
+    must_be_new(out)
+    # Whatever can be wrong without the ledger is looked for first: it fixes a budget for good.
+    settings = synthesizer_for(epsilon, delta, declared_schema(schema_file), generator)
     options = RunOptions(
         rows=rows,
         policy=policy,
@@ -199,10 +220,13 @@ def run(
         input_generation=input_generation,
         output=output,
     )
-    name = dataset or dataset_name(data)
-    total = epsilon if total_epsilon is None else total_epsilon
-    with booked_in(ledger, out=out, dataset=name, epsilon=total, delta=delta) as book:
-        settings = synthesizer_for(epsilon, delta, declared_schema(schema_file), generator, book)
+    must_be_there(data)
+    check_beforehand(data, settings, options, shared=ledger is not None)
+    name = dataset_name(data) if dataset is None else dataset
+    with booked_in(
+        ledger, out=out, dataset=name, epsilon=epsilon, delta=delta, total=total_epsilon
+    ) as book:
+        settings = replace(settings, ledger=book)
         return _run(data, out, settings, as_json=as_json, query=query, options=options)
 
 
@@ -228,12 +252,14 @@ def fit(
 
     check_budget(epsilon, delta)
     must_be_new(out)
-    name = dataset or dataset_name(data)
-    total = epsilon if total_epsilon is None else total_epsilon
-    with booked_in(ledger, out=out, dataset=name, epsilon=total, delta=delta) as book:
-        settings = synthesizer_for(epsilon, delta, declared_schema(schema_file), generator, book)
+    must_be_there(data)
+    settings = synthesizer_for(epsilon, delta, declared_schema(schema_file), generator)
+    name = dataset_name(data) if dataset is None else dataset
+    with booked_in(
+        ledger, out=out, dataset=name, epsilon=epsilon, delta=delta, total=total_epsilon
+    ) as book:
         with bars() as progress:
-            model = settings.fit(data, query=query, progress=progress)
+            model = replace(settings, ledger=book).fit(data, query=query, progress=progress)
         model.save(out)
     statement = model.statement()
     emit(

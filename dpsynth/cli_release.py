@@ -31,8 +31,10 @@ def keygen(
 
     Example: dpsynth keygen -o release-key.pem
     """
+    from dpsynth.cli_shared import must_be_new
     from dpsynth.release.signing import generate_keys
 
+    must_be_new(out)
     pair = generate_keys(out, _new_passphrase() if passphrase else None)
     emit(
         {
@@ -133,6 +135,11 @@ def verify(
     """
     from dpsynth.release.commands import verify_command
 
+    if (bundle / "manifest.json").is_file() and not (bundle / "public").exists():
+        raise InputError(
+            f"{bundle}: looks like one half of a bundle; give the folder that holds public/"
+            + ("" if public_only else " (and --public-only where internal/ was not handed over)")
+        )
     outcome = verify_command(
         bundle,
         key=key,

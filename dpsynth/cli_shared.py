@@ -15,14 +15,12 @@ if TYPE_CHECKING:
 
 
 def synthesizer_for(
-    epsilon: float, delta: float, declared: "Schema | None", generator: str, book: "Ledger"
+    epsilon: float, delta: float, declared: "Schema | None", generator: str
 ) -> "Synthesizer":
-    """The library's door with the options of a command."""
+    """The library's door with the options of a command; its ledger comes later."""
     from dpsynth.synthesizer import Synthesizer
 
-    return Synthesizer(
-        epsilon=epsilon, delta=delta, schema=declared, generator=generator, ledger=book
-    )
+    return Synthesizer(epsilon=epsilon, delta=delta, schema=declared, generator=generator)
 
 
 def declared_schema(path: Path | None) -> "Schema | None":
@@ -34,22 +32,48 @@ def declared_schema(path: Path | None) -> "Schema | None":
 
 @contextlib.contextmanager
 def booked_in(
-    where: str | None, *, out: Path, dataset: str, epsilon: float, delta: float
+    where: str | None,
+    *,
+    out: Path,
+    dataset: str,
+    epsilon: float,
+    delta: float,
+    total: float | None = None,
 ) -> Iterator["Ledger"]:
-    """The ledger to charge; one made for this command is removed if nothing was booked in it."""
+    """The ledger to charge; one made for this command is removed if nothing was booked in it.
+
+    Args:
+        where: file or URL; None makes one beside `out`, for this command alone.
+        out: what the command will write.
+        dataset: name of the private table in the ledger.
+        epsilon, delta: budget of a dataset that the ledger does not know yet.
+        total: the budget that the user stated, in place of `epsilon`; a dataset that the ledger
+            knows must have it already, since a limit that is not kept must not be passed over.
+    """
     from dpsynth.privacy.ledger import Ledger
 
     must_be_new(out)
+    if total is not None and total < epsilon:
+        raise InputError(
+            f"--total-epsilon {total:g} is below --epsilon {epsilon:g}: one release would not fit "
+            "in it; lower --epsilon or raise the total"
+        )
     path = where or f"{out}.ledger.db"
     made_here = where is None and not Path(path).exists()
     book = Ledger.open(
         path,
         dataset=dataset,
-        epsilon=epsilon,
+        epsilon=epsilon if total is None else total,
         delta=delta,
         shared=where is not None,
         waiting=say,
     )
+    if total is not None and book.budget.epsilon != total:
+        raise InputError(
+            f"ledger {book.name}: dataset {dataset!r} has a budget of epsilon "
+            f"{book.budget.epsilon:g} already, which never changes, and --total-epsilon says "
+            f"{total:g}; leave it out, or give another --dataset if these are other people"
+        )
     one = "; give all releases of the same people one --ledger"
     say(f"booking in {book.name} as dataset {dataset!r}{one if where is None else ''}")
     try:
@@ -69,10 +93,19 @@ def dataset_name(data: str) -> str:
 
 def must_be_new(out: Path) -> None:
     """Refuse an output that exists or has nowhere to go, before anything is read or charged."""
-    if out.exists():
+    from dpsynth.writing import refuse_unwritable
+
+    if out.exists() or out.is_symlink():
         raise InputError(f"{out} exists; give a path that does not, or move it away")
     if not out.absolute().parent.is_dir():
         raise InputError(f"{out.absolute().parent}: no such folder; make it first")
+    refuse_unwritable(out.absolute().parent)
+
+
+def must_be_there(data: str) -> None:
+    """Refuse a table that is no file, before a ledger fixes a budget for it."""
+    if "://" not in data and not Path(data).exists():
+        raise InputError(f"{data}: no such file; check the path")
 
 
 def pairs(texts: Sequence[str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,12 +15,26 @@ ERR = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def say(message: str) -> None:
     """One plain line for a person, on standard error."""
-    ERR.print(message, markup=False)
+    ERR.print(printable(message), markup=False)
 
 
 def emit(value: Any, *, as_json: bool, text: str) -> None:
     """The result, on standard output: JSON for machines or text for people."""
-    sys.stdout.write((json.dumps(value, indent=1, allow_nan=False) if as_json else text) + "\n")
+    shown = json.dumps(value, indent=1, allow_nan=False) if as_json else printable(text)
+    sys.stdout.write(shown + "\n")
+
+
+def printable(text: str) -> str:
+    """The text with control characters spelt out, save line breaks and tabs.
+
+    A bundle, a policy or a name of a file comes from others: it must not move the cursor over the
+    words "NOT VERIFIED".
+    """
+    return "".join(sign if _harmless(sign) else f"\\u{ord(sign):04x}" for sign in text)
+
+
+def _harmless(sign: str) -> bool:
+    return sign in "\n\t" or unicodedata.category(sign) not in ("Cc", "Cs")
 
 
 class Bars:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from dpsynth.errors import InputError, IntegrityError
 from dpsynth.privacy.ledger import Head, Ledger
+from dpsynth.privacy.ledger_extract import check_extract
 from dpsynth.privacy.statement import LedgerRecord, PrivacyStatement
 from dpsynth.release.canonical import read_text, sha256_file
 from dpsynth.release.unpacking import opened_bundle
+from dpsynth.release.verification.layout import plain
 
 
 @dataclass(frozen=True)
@@ -38,18 +40,21 @@ def check_bundle(
 
     Raises:
         InputError: a place that is no ledger or no bundle.
-        IntegrityError: the ledger was changed, or it is not the one of this bundle, or it knows
-            other bundles of the same release and not this one.
+        IntegrityError: the ledger was changed, or it is not the one of this bundle, or it booked
+            something else than the bundle says, or it knows other bundles of the same release and
+            not this one.
     """
     with opened_bundle(bundle) as folder:
         public = folder / "public"
-        record = _record(PrivacyStatement.from_json_text(read_text(public / "privacy.json")))
-        digest = sha256_file(public / "manifest.json")
+        statement = PrivacyStatement.from_json_text(read_text(plain(public / "privacy.json")))
+        record = _record(statement)
+        digest = sha256_file(plain(public / "manifest.json"))
     books = Ledger.read_all(where, waiting=waiting)
     books[0].verify(Head(entries=record.entries, hash=record.head))
     for book in books:
         for release in book.releases():
             if release.release == record.release:
+                check_extract(book.extract(record.release), statement)
                 _check_noted(book, release.manifests, digest)
                 return BundleBooking(book.dataset, record.release, digest in release.manifests)
     raise IntegrityError(f"ledger {books[0].name}: release {record.release!r} was never charged")

@@ -34,6 +34,7 @@ from dpsynth.release.report.columns import column_shares
 from dpsynth.release.signing import Signer
 from dpsynth.synthesizer import Progress, Synthesizer
 from dpsynth.table import Split, Table, split
+from dpsynth.writing import refuse_unwritable
 
 HOLDOUT_SHARE = 0.1
 """Share of the privacy units that training never sees; the audits compare with them."""
@@ -105,7 +106,8 @@ def run(
         noise, rng: as in `Synthesizer.fit`.
 
     Raises:
-        InputError: bad input, or `out` exists; nothing has been charged then unless it says so.
+        InputError: bad input, or `out` exists or cannot be written; nothing has been charged then
+            unless it says so.
         BudgetExceeded: the ledger has too little left; no row has been read then.
         ReleaseRefused: the policy could not allow it, whatever came of it; nothing was charged.
     """
@@ -135,6 +137,24 @@ def run(
     chain.ledger.record_release(_release(contents.statement), release_facts(target))
     progress("writing", 1, 1)
     return RunResult(decision=contents.decision, bundle=target, model=model, audit=contents.audit)
+
+
+def check_beforehand(
+    data: object, synthesizer: Synthesizer, options: RunOptions, *, shared: bool
+) -> None:
+    """Find what stands in the way of a run before its ledger is opened, which fixes a budget.
+
+    Args:
+        data, synthesizer, options: as in `run`; the synthesizer's ledger is not looked at.
+        shared: whether the ledger will be one for all releases of the dataset.
+
+    Raises:
+        InputError: no such policy, a wrong one, or one that demands a signature which nobody gives.
+        ReleaseRefused: the policy could not allow it, whatever the ledger holds.
+    """
+    policy, _ = _policy(options)
+    generation = input_generation(data, declared=options.input_generation)
+    refuse_foreseen(policy, _planned(synthesizer, generation, shared=shared))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,22 +202,14 @@ def _prepare(
     data: object, synthesizer: Synthesizer, options: RunOptions, progress: Progress
 ) -> _Chain:
     """Policy, ledger and lineage; refuses what can be refused before anything is charged."""
-    text, source = policy_text_of(options.policy)
-    policy = parse_policy(text, source=source)
-    check_rule_names(policy, installed_names())
-    check_signer(policy, options.signer)
+    policy, text = _policy(options)
     ledger = synthesizer.ledger or synthesizer.own_ledger()
     generation = input_generation(data, declared=options.input_generation)
-    planned = Planned(
-        epsilon=synthesizer.epsilon,
-        delta=synthesizer.delta,
-        generator=synthesizer.generator,
-        input_generation=generation,
-        shared_ledger=ledger.shared,
-        earlier_epsilon=ledger.spent(),
-        earlier_releases=len(ledger.releases()),
+    planned = _planned(synthesizer, generation, shared=ledger.shared)
+    earlier = replace(
+        planned, earlier_epsilon=ledger.spent(), earlier_releases=len(ledger.releases())
     )
-    refuse_foreseen(policy, planned)
+    refuse_foreseen(policy, earlier)
     return _Chain(
         settings=replace(synthesizer, ledger=ledger),
         ledger=ledger,
@@ -207,6 +219,27 @@ def _prepare(
         input_generation=generation,
         progress=progress,
     )
+
+
+def _planned(synthesizer: Synthesizer, generation: int, *, shared: bool) -> Planned:
+    """The release as if it were the first of its people."""
+    return Planned(
+        epsilon=synthesizer.epsilon,
+        delta=synthesizer.delta,
+        generator=synthesizer.generator,
+        input_generation=generation,
+        shared_ledger=shared,
+        earlier_epsilon=0.0,
+        earlier_releases=0,
+    )
+
+
+def _policy(options: RunOptions) -> tuple[Policy, str]:
+    text, source = policy_text_of(options.policy)
+    policy = parse_policy(text, source=source)
+    check_rule_names(policy, installed_names())
+    check_signer(policy, options.signer)
+    return policy, text
 
 
 def _count(model: FittedModel, options: RunOptions) -> int:
@@ -228,4 +261,5 @@ def _free(target: Path) -> Path:
         )
     if not target.parent.is_dir():
         raise InputError(f"{target.parent}: no such folder; make it first (nothing was charged)")
+    refuse_unwritable(target.absolute().parent)
     return target

@@ -56,6 +56,25 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
         _sync(target.parent)
 
 
+def refuse_unwritable(folder: Path) -> None:
+    """Make something in a folder and take it away: permissions alone do not tell.
+
+    Whoever writes only after the budget was charged asks this first.
+
+    Raises:
+        InputError: nothing can be made in it.
+    """
+    probe = folder / f".{secrets.token_hex(6)}"
+    try:
+        probe.mkdir()
+        probe.rmdir()
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot write there: {error.strerror}; give the right to write, make room, "
+            "or choose another folder (nothing was charged)"
+        ) from error
+
+
 def write_frame(frame: pd.DataFrame, path: str | Path, *, overwrite: bool = False) -> None:
     """Write a table as CSV (UTF-8, missing cells empty) or Parquet, whole or not at all.
 

@@ -52,6 +52,10 @@ __all__ = [
 ]
 
 TIMEOUT_S = 60.0
+NONCE = "nonce"
+"""A random fact of every opening. The head goes into public statements, and all else that it is a
+hash of may be known or guessed: without this, a guess of the dataset's name could be checked."""
+
 Waiting = Callable[[str], None]
 
 
@@ -251,6 +255,7 @@ class Ledger:
             for charge in charges
         ]
         fresh_salt = secrets.token_bytes(SALT_BYTES)
+        fresh_nonce = secrets.token_hex(SALT_BYTES)
 
         def book(connection: sa.Connection) -> Booking:
             entries = self._store.checked(connection)
@@ -263,6 +268,8 @@ class Ledger:
             self._refuse_known(entries, release)
             before = events_of(entries, self.dataset)
             total = check_room(before, [charge.event for charge in charges], self.budget)
+            if fixed:
+                fixed[NONCE] = fresh_nonce
             opening = [NewEntry("opening", self.dataset, release, "fixed before", fixed)]
             head = self._store.append(connection, entries, [*(opening if fixed else []), *rows])
             count = len({*charged(entries, self.dataset), release})

@@ -3,6 +3,9 @@
 An extract holds every entry up to the release's last charge: those of its own dataset whole, those
 of other datasets as hashes alone. So it shows nothing of other datasets, and still the chain can be
 followed from the first entry to the head that the privacy statement names.
+
+What it cannot show by itself: that an entry which is said to be of another dataset is. An earlier
+release of the same people that is hidden so is found by the ledger alone.
 """
 
 from __future__ import annotations
@@ -85,12 +88,15 @@ def extract_text(rows: Sequence[Mapping[str, Any]], *, dataset: str, release: st
     return json.dumps(found, indent=1, allow_nan=False) + "\n"
 
 
-def check_extract(text: str | bytes, statement: PrivacyStatement) -> None:
+def check_extract(text: str | bytes, statement: PrivacyStatement) -> int:
     """Check that an extract is whole and that the statement says what it shows.
 
     Args:
         text: what `Ledger.extract` gave for the release.
         statement: of the same release, with a `ledger`.
+
+    Returns:
+        How many entries are said to be of other datasets; what they hold, it does not show.
 
     Raises:
         IntegrityError: naming the first thing that is wrong: form, chain, head, charges, totals, or
@@ -107,6 +113,7 @@ def check_extract(text: str | bytes, statement: PrivacyStatement) -> None:
     _check_charges(own, statement, record)
     _check_totals(own, record, extract.dataset)
     _check_fixed(own, statement, record)
+    return len(extract.entries) - len(own)
 
 
 def _parse(text: str | bytes) -> _Extract:

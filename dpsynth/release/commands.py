@@ -7,7 +7,7 @@ from audits import registry
 from audits.errors import AuditError
 from dpsynth.errors import InputError
 from dpsynth.privacy.ledger import Head, Ledger
-from dpsynth.privacy.ledger_releases import ReleaseRecord
+from dpsynth.privacy.ledger_releases import ReleaseRecord, charged
 from dpsynth.release.gate import Decision, decide
 from dpsynth.release.policy import parse_policy, policy_text_of
 from dpsynth.release.replay import replay as replay_audit
@@ -97,6 +97,12 @@ class _Books:
 
     def releases(self) -> tuple[ReleaseRecord, ...]:
         return tuple(release for book in self.books for release in book.releases())
+
+    def extract(self, release: str) -> str:
+        for book in self.books:
+            if release in charged(book.entries(), book.dataset):
+                return book.extract(release)
+        raise InputError(f"the ledger books no release {release!r}")
 
 
 def attack_summaries() -> dict[str, dict[str, str]]:

@@ -173,6 +173,9 @@ def _refuse_absurd(path: Path) -> None:
 def _outside(cells: Cells, column: Column) -> np.ndarray:
     """Mask (n,) of the cells that the domain does not allow; missing cells are judged before."""
     present = ~cells.missing
+    if column.kind == "identifier":
+        # Made afresh, row by row: any other could be a real person's.
+        return np.array([value != str(n) for n, value in enumerate(cells.values, 1)], dtype=bool)
     if column.categories is not None:
         return present & ~np.isin(cells.values, np.array(column.categories, dtype=object))
     lower, upper = column.bounds
@@ -191,5 +194,7 @@ def _outside(cells: Cells, column: Column) -> np.ndarray:
 def _describe(column: Column) -> str:
     if column.categories is not None:
         return f"one of {len(column.categories)} categories"
+    if column.kind == "identifier":
+        return "identifiers are made afresh: 1, 2, 3 in the order of the rows"
     digits = "" if column.decimals is None else f", at most {column.decimals} decimals"
     return f"{column.lower} to {column.upper}{digits}"

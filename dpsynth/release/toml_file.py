@@ -33,7 +33,7 @@ def read_toml_text(path: str | Path, *, what: str) -> str:
     if len(data) > MAX_BYTES:
         raise InputError(f"{what} {path}: larger than {MAX_BYTES} bytes; give a TOML file")
     try:
-        return data.decode("utf-8")
+        return data.decode("utf-8-sig")  # some editors begin a file with a mark
     except UnicodeDecodeError as error:
         raise InputError(f"{what} {path}: not UTF-8 text; save it as UTF-8") from error
 
@@ -46,7 +46,9 @@ def parse_toml(text: str, *, source: str) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except RecursionError as error:
+        raise InputError(f"{source}: not TOML that can be read: nested too deeply") from error
+    except tomllib.TOMLDecodeError as error:
         raise InputError(f"{source}: not TOML: {error}; mend that line") from error
 
 

@@ -12,6 +12,7 @@ from dpsynth.release.decisions import read_decision
 from dpsynth.release.policy import signature_required
 from dpsynth.release.verification.checks import Check, Verification, why
 from dpsynth.release.verification.claims import check_claims
+from dpsynth.release.verification.contents import check_contents
 from dpsynth.release.verification.documents import check_documents
 from dpsynth.release.verification.layout import check_halves, check_layout
 from dpsynth.release.verification.parts import Parts, take_apart
@@ -56,12 +57,12 @@ def verify_bundle(
 
 def _checks(parts: Parts, *, key: str | None, ledger: LedgerLike | None) -> Iterator[Check]:
     yield from parts.checks
-    policy = None if parts.internal is None else parts.internal.policy
-    demanded = policy is not None and signature_required(policy)
+    demanded = _signature_demanded(parts)
     rooms = {
         "files": check_halves(parts.folder, parts.manifest, parts.inner),
+        "contents": check_contents(parts),
         "signature": check_signature(parts.folder, parts.manifest, key=key, demanded=demanded),
-        "epsilon": check_claims(parts.public.statement),
+        "epsilon": check_claims(parts.public.statement, signed=parts.signed),
         "verdict": check_verdict(parts),
         "privacy statements": check_statements(parts),
         "decision": check_decision(parts),
@@ -76,6 +77,15 @@ def _checks(parts: Parts, *, key: str | None, ledger: LedgerLike | None) -> Iter
     if parts.internal is None:
         message = "not looked at: evidence, policy and the gate's decision need internal/"
         yield Check("internal", True, message)
+
+
+def _signature_demanded(parts: Parts) -> str | None:
+    """The file that says that the bundle must be signed, if one does."""
+    policy = None if parts.internal is None else parts.internal.policy
+    if policy is not None and signature_required(policy):
+        return "internal/policy.toml"
+    decision = parts.public.decision
+    return "public/decision.json" if decision and decision.signature_required else None
 
 
 def _to_the_end(name: str, checks: Iterator[Check]) -> Iterator[Check]:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from dpsynth.cli import invoke
+from dpsynth.console import emit
 
 Refused = Callable[..., str]
 
@@ -329,3 +330,128 @@ def test_a_ledger_that_was_named_stays_after_bad_input(tmp_path: Path, refused: 
     common = ["--epsilon", "5", "--ledger", str(book)]
     refused(["fit", str(bad), *common, "-o", str(tmp_path / "out")])
     assert book.exists()
+
+
+POLICIES = {
+    "broken": "max_epsilon = = 3",
+    "unknown test": 'name = "x"\n[[finding]]\nname = "closest_recrod"\n',
+    "signed": 'name = "x"\nrequire_signature = true\n',
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "wrong"),
+    [
+        ("run", ["--policy", "broken.toml"]),
+        ("run", ["--policy", "unknown test.toml"]),
+        ("run", ["--policy", "signed.toml"]),
+        ("run", ["--schema", "absent.toml"]),
+        ("run", ["--generator", "autoregresive"]),
+        ("run", ["--total-epsilon", "2"]),
+        ("run", ["--dataset", ""]),
+        ("fit", ["--schema", "absent.toml"]),
+        ("fit", ["--generator", "autoregresive"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_a_slip_fixes_no_budget_for_good(
+    tmp_path: Path,
+    data: Path,
+    refused: Refused,
+    command: str,
+    wrong: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, text in POLICIES.items():
+        Path(f"{name}.toml").write_text(text)
+    common = ["--epsilon", "5", "--ledger", "book.db", "-o", "out"]
+    refused([command, str(data), *common, *wrong])
+    assert not Path("book.db").exists()
+
+
+def test_a_table_that_is_not_there_and_a_policy_that_forbids_fix_no_budget(
+    tmp_path: Path, data: Path, refused: Refused
+) -> None:
+    book, out = tmp_path / "book.db", tmp_path / "out"
+    common = ["--ledger", str(book), "-o", str(out)]
+    for command in ("fit", "run"):
+        absent = str(tmp_path / "absent.csv")
+        assert "no such file" in refused([command, absent, "--epsilon", "5", *common])
+    line = refused(["run", str(data), "--epsilon", "50", *common], code=3)
+    assert "at most 10 is allowed" in line
+    assert not book.exists()
+
+
+@pytest.mark.parametrize("command", ["fit", "run"])
+def test_another_total_than_the_ledger_keeps_is_not_passed_over(
+    tmp_path: Path, data: Path, refused: Refused, command: str
+) -> None:
+    book, out = tmp_path / "book.db", tmp_path / "out"
+    where = [str(book), "--dataset", "people"]
+    assert invoke(["ledger", "open", *where, "--epsilon", "9"]) == 0
+    before = book.read_bytes()
+    common = [command, str(data), "--epsilon", "1", "--ledger", *where, "-o", str(out)]
+    line = refused([*common, "--total-epsilon", "3"], nothing_at=out)
+    assert "epsilon 9 already" in line
+    assert "--total-epsilon says 3" in line
+    assert book.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["fit", "run"])
+def test_an_output_folder_that_cannot_be_written_costs_nothing(
+    tmp_path: Path, data: Path, refused: Refused, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed, book = tmp_path / "closed", tmp_path / "book.db"
+    closed.mkdir()
+    make = Path.mkdir
+
+    def refuse(path: Path, *args: object, **options: object) -> None:
+        if path.parent == closed:  # the tests may run as root, whom no permission stops
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        make(path, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    common = ["--epsilon", "5", "--ledger", str(book)]
+    line = refused([command, str(data), *common, "-o", str(closed / "out")])
+    assert "Permission denied" in line
+    assert "nothing was charged" in line
+    assert not book.exists()
+
+
+def test_a_path_that_cannot_be_is_bad_input(tmp_path: Path, data: Path, refused: Refused) -> None:
+    out = tmp_path / ("x" * 5000)
+    line = refused(["run", str(data), "--epsilon", "5", "-o", str(out)])
+    assert "File name too long" in line
+    assert "Error:" not in line
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, EOFError])
+def test_stopping_by_hand_says_what_became_of_the_budget(
+    tmp_path: Path,
+    data: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    raised: type[BaseException],
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise raised
+
+    monkeypatch.setattr("dpsynth.pipeline.write_bundle", stop)
+    out, book = tmp_path / "out", tmp_path / "book.db"
+    command = ["run", str(data), "--epsilon", "8", "--ledger", str(book), "-o", str(out)]
+    assert invoke(command) == 1
+    err = capsys.readouterr().err
+    assert "stopped; what the ledger has booked stays booked" in err.splitlines()
+    assert "Traceback" not in err
+    assert not out.exists()
+    assert book.exists()
+
+
+def test_names_from_others_cannot_steer_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    emit(None, as_json=False, text="FAILED \x1b[2Jverified\nNOT VERIFIED")
+    assert capsys.readouterr().out == "FAILED \\u001b[2Jverified\nNOT VERIFIED\n"
+    assert invoke(["verify", "absent\x1b[2J\x9b2Jverified"]) == 2
+    assert "absent\\u001b[2J\\u009b2Jverified" in capsys.readouterr().err

@@ -65,6 +65,8 @@ def test_keygen_writes_a_pair_that_only_its_owner_reads(
     assert "PRIVATE" not in Path(made["public"]).read_text()
     before = key.read_bytes()
     assert "exists" in refused(["keygen", "-o", str(key)])
+    for nowhere in ("", ".", "/"):
+        assert "exists" in refused(["keygen", "-o", nowhere])
     assert key.read_bytes() == before
 
 
@@ -118,12 +120,17 @@ def test_an_unsigned_bundle_says_so(shared: Path, capsys: pytest.CaptureFixture[
 
 
 def test_public_alone_can_be_verified(
-    pilot: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pilot: dict[str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    refused: Callable[..., str],
 ) -> None:
     shutil.copytree(pilot["bundle"] / "public", tmp_path / "handed" / "public")
     handed = str(tmp_path / "handed")
     assert "verified" in output(capsys, ["verify", handed, "--public-only"])
     assert "internal/" in output(capsys, ["verify", handed], code=2)
+    line = refused(["verify", f"{handed}/public", "--public-only"])
+    assert "give the folder that holds public/" in line
 
 
 def test_a_waiver_by_name_lets_a_refused_table_out(

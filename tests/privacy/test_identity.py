@@ -118,6 +118,8 @@ def test_openings_keep_a_salt_of_the_dataset_and_no_id(book: Callable[..., Ledge
     ledger = book("a")
     openings = [entry.facts for entry in ledger.entries() if entry.kind == "opening"]
     one, two, three = (dict(facts or {}) for facts in openings)
+    nonces = {facts.pop("nonce") for facts in (one, two, three)}
+    assert [len(nonce) for nonce in nonces] == [64, 64, 64], "each opening has one of its own"
     assert one == two
     assert set(one) == {"policy_hash", SALT, FINGERPRINT}
     assert one[SALT] != three[SALT]

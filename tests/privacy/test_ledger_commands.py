@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,30 @@ def test_a_bundle_whose_release_was_renamed(place: str, bundle: Path, capsys: Ca
     privacy.write_text(privacy.read_text().replace('"release": "spring"', '"release": "autumn"'))
     line = error(capsys, "ledger", "verify", place, "--bundle", bundle)
     assert "release 'autumn' was never charged" in line
+
+
+def test_a_bundle_that_claims_less_than_was_booked(
+    place: str, bundle: Path, capsys: Capture
+) -> None:
+    privacy = bundle / "public" / "privacy.json"
+    data = json.loads(privacy.read_text())
+    data["events"][0]["event"]["noise_multiplier"] *= 9
+    privacy.write_text(json.dumps(data))
+    line = error(capsys, "ledger", "verify", place, "--bundle", bundle)
+    assert "books another event than the statement has" in line
+
+
+@pytest.mark.parametrize("name", ["privacy.json", "manifest.json"])
+def test_a_pipe_in_a_bundle_is_not_waited_for(
+    place: str, bundle: Path, capsys: Capture, name: str
+) -> None:
+    path = bundle / "public" / name
+    path.unlink()
+    line = error(capsys, "ledger", "verify", place, "--bundle", bundle)
+    assert f"{name}: cannot be read" in line
+    os.mkfifo(path)
+    line = error(capsys, "ledger", "verify", place, "--bundle", bundle)
+    assert f"{name}: is not a plain file" in line
 
 
 def test_what_is_no_bundle(place: str, book: Ledger, tmp_path: Path, capsys: Capture) -> None:

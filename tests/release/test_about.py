@@ -56,3 +56,9 @@ def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "a.toml").write_bytes(b'title = "\xff"')
     with pytest.raises(InputError, match="not UTF-8"):
         load_about(tmp_path / "a.toml")
+
+
+def test_the_mark_that_some_editors_begin_a_file_with_is_no_fault(tmp_path):
+    path = tmp_path / "about.toml"
+    path.write_bytes(b'\xef\xbb\xbftitle = "Visits"')
+    assert load_about(path).title == "Visits"

@@ -96,7 +96,7 @@ def test_signature_and_waivers_are_shown(public: ReportData) -> None:
     )
     decision = public.decision.model_copy(update={"rules": rules})
     said = _words(card(replace(public, decision=decision, signed_by="k" * 64)))
-    assert "by E. Muster on 2026-11-21. Known" in said
+    assert "found broken): by E. Muster on 2026-11-21. Known" in said
     assert "k" * 64 in said
     plain = _words(card(public))
     assert "No rule shown here was set aside" in plain
@@ -110,6 +110,16 @@ def test_a_waiver_that_set_nothing_aside_is_shown(public: ReportData) -> None:
     said = _words(card(replace(public, decision=decision)))
     assert "Waivers that set nothing aside:" in said
     assert "max_epsilon: by E. Muster on 2026-11-21. Just so" in said
+
+
+def test_the_card_promises_no_more_than_it_may(public: ReportData) -> None:
+    said = _words(card(public))
+    assert "A row can still equal a real one" in said
+    assert "A person with several rows is protected less" in said
+    assert "The verdict, and what is shown of the audits, were computed on real rows" in said
+    assert "both are upper bounds" in said
+    assert "training: the steps in which the model learns" in said
+    assert "none was taken" not in said
 
 
 def test_the_policy_s_audience_is_in_the_first_line(public: ReportData) -> None:

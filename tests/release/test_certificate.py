@@ -206,7 +206,7 @@ def test_the_ledger_says_how_many_releases(edition: Any, statement: Any) -> None
     assert booked.status == "answered"
     assert "3 releases" in booked.answer
     assert "epsilon 1.75 at delta 1e-05" in booked.answer
-    assert "ever grant is 4" in booked.answer
+    assert "the most it grants is 4" in booked.answer
     alone = _find(edition(), FRAMEWORKS[3], "composition")
     assert alone.status == "open"
     assert "no ledger" in alone.answer
@@ -232,7 +232,7 @@ def test_the_number_of_rows_is_private_only_where_it_was_paid_for(
 
 def test_seeded_noise_is_said_to_be_repeatable(edition: Any, statement: Any) -> None:
     field = "randomness and arithmetic"
-    assert "Nobody can draw it again" in _find(edition(), FRAMEWORKS[0], field).answer
+    assert "The key was not kept" in _find(edition(), FRAMEWORKS[0], field).answer
     seeded = edition(statement=statement(releasable=False, noise_source="seeded"))
     assert "It can be drawn again" in _find(seeded, FRAMEWORKS[0], field).answer
 
@@ -299,6 +299,7 @@ def test_no_answer_claims_a_law_is_kept(edition: Any, statement: Any) -> None:
 
 # -- evidence and judgement ---------------------------------------------------------------------
 
+STATED_AUDIT = (FRAMEWORKS[2], "risk measured")
 CRITERIA = {
     "singling out": "finding singling_out",
     "linkability": "figure linkability.risk (upper)",
@@ -321,7 +322,7 @@ def test_the_public_edition_shows_verdicts_and_no_figure(edition: Any) -> None:
     internal = certificate_text(_with_rules(edition("internal"), *rules))
     assert "0.7312" in internal
     assert "0.7312" not in public
-    assert public.count("broken") >= len(rules)
+    assert public.lower().count("broken") >= len(rules)
 
 
 def test_a_criterion_without_a_rule_is_open(edition: Any) -> None:
@@ -348,7 +349,8 @@ def test_what_was_not_decided_leaves_the_criterion_open(edition: Any) -> None:
     [
         ("internal", "none", "answered", False),
         ("internal", "inconclusive", "open", True),
-        ("public", "inconclusive", "answered", True),
+        ("public", "inconclusive", "open", True),
+        ("public", "none", "open", True),
     ],
 )
 def test_an_attack_that_may_have_seen_nothing_is_not_called_silence(
@@ -357,7 +359,77 @@ def test_an_attack_that_may_have_seen_nothing_is_not_called_silence(
     lenient = _rule("finding linkability", found=found, limit={"inconclusive": "allow"})
     answer = _find(_with_rules(edition(name), lenient), FRAMEWORKS[1], "linkability")
     assert answer.status == status
-    assert ("could see nothing is let pass" in answer.answer) is said
+    assert ("could see nothing" in answer.answer) is said
+
+
+def test_one_rule_that_surely_saw_answers_the_criterion(edition: Any) -> None:
+    """As in the shipped policies: singling out is tested by copies, which may not be blind."""
+    lenient = _rule("finding singling_out", found="inconclusive", limit={"inconclusive": "allow"})
+    for name in ("public", "internal"):
+        data = _with_rules(edition(name), lenient, _rule("finding copies"))
+        assert _find(data, FRAMEWORKS[1], "singling out").status == "answered"
+        alone = _find(_with_rules(edition(name), lenient), FRAMEWORKS[1], "singling out")
+        assert alone.status == "open"
+
+
+def test_size_alone_is_no_attack(edition: Any) -> None:
+    data = _with_rules(edition(), _rule("min_rows", limit=500, found=900))
+    assert _find(data, FRAMEWORKS[2], "risk measured").status == "open"
+
+
+def test_many_rules_that_were_kept_are_a_list_and_not_a_wall(edition: Any) -> None:
+    rules = [_rule(f"finding one_{number}") for number in range(20)]
+    broken = _rule("finding copies", "refuse", reason="Two rows are copies.")
+    answer = _find(_with_rules(edition("internal"), *rules, broken), FRAMEWORKS[2], "risk measured")
+    assert answer.answer.startswith("Broken: finding copies (Two rows are copies).\nKept: finding")
+    assert answer.answer.count("Kept") == 1
+    assert "0.7312" not in answer.answer
+
+
+@pytest.mark.parametrize("name", ["public", "internal"])
+def test_sentences_end_once(edition: Any, name: Edition) -> None:
+    waiver = Waiver(rule="finding copies", name="E. Muster", reason="Known.", date="2026-11-21")
+    rule = _rule("finding copies", "inconclusive", waiver=waiver, reason="It was blind.")
+    asked = About(title="T", purpose="What for? Teaching!", curator="U. of U.")
+    data = _with_rules(edition(name, about=asked), rule, _rule("finding linkability"))
+    for answer in answers(data):
+        assert not re.search(r"[.,;!?]\s*[.,;]|\.\)\.", answer.answer.replace(" .. ", ""))
+    assert "set aside by E. Muster on 2026-11-21." in _find(data, *STATED_AUDIT).answer
+
+
+def test_columns_keep_the_names_they_have(edition: Any) -> None:
+    data = edition()
+    listed = data.statement.clamping
+    assert listed
+    text = _find(data, FRAMEWORKS[3], "data domain").answer
+    assert [item for item in listed if item not in text] == []
+
+
+def test_every_step_of_the_training_is_counted(edition: Any, statement: Any) -> None:
+    made = statement()
+    last = made.events[-1]
+    long = last.model_copy(update={"event": {**last.event, "steps": 150}})
+    data = edition(statement=made.model_copy(update={"events": (*made.events[:-1], long)}))
+    steps = sum(int(record.event.get("steps", 1)) for record in data.statement.events)
+    assert steps > len(data.statement.events)
+    text = _find(data, FRAMEWORKS[3], "mechanisms").answer
+    counted = [int(times) for times in re.findall(r"(\d+) times", text)]
+    assert sum(counted) == steps
+
+
+def test_limits_are_written_as_a_person_would(edition: Any) -> None:
+    rule = _rule("max_epsilon", limit=10.0, private=False)
+    text = _find(_with_rules(edition(), rule), FRAMEWORKS[2], "threshold set beforehand").answer
+    assert "at most 10, kept" in text
+
+
+def test_nothing_is_said_to_be_booked_before_a_row_was_read(edition: Any, statement: Any) -> None:
+    """Cells are parsed and checked before the charge: what comes after it are the questions."""
+    applied = edition().decision.policy_hash
+    data = edition(statement=statement(policy_hash=applied, ledger=LEDGER))
+    text = certificate_text(data)
+    assert "a row was read" not in text
+    assert "before the first question was put to the private rows" in text
 
 
 def test_waivers_are_named(edition: Any) -> None:

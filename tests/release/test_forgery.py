@@ -225,6 +225,33 @@ def bring_an_envelope(folder: Path) -> None:
     (folder / "public" / "manifest.dsse.json").write_text("{}", encoding="utf-8")
 
 
+def drop_the_report(folder: Path) -> None:
+    (folder / "public" / "report.html").unlink()
+
+
+def drop_the_full_report(folder: Path) -> None:
+    (folder / "internal" / "report.html").unlink()
+
+
+def bring_a_second_table(folder: Path) -> None:
+    shutil.copyfile(folder / "public" / "synthetic.csv", folder / "public" / "synthetic2.csv")
+
+
+def bring_a_note(folder: Path) -> None:
+    (folder / "internal" / "note.txt").write_text("Approved.", encoding="utf-8")
+
+
+def name_one_accountant_twice(folder: Path) -> None:
+    def change(data: Any) -> None:
+        data.update(witness=data["accountant"], witness_epsilon=data["epsilon_spent"])
+
+    edit_both(folder, "privacy.json", change)
+
+
+def name_an_accountant_of_fame(folder: Path) -> None:
+    edit_both(folder, "privacy.json", lambda data: data.update(accountant="of world fame"))
+
+
 FORGERIES: dict[Callable[[Path], None], str] = {
     lie_of_epsilon: "epsilon (gdp)",
     lie_of_the_witness: "witness epsilon (rdp)",
@@ -255,6 +282,27 @@ FORGERIES: dict[Callable[[Path], None], str] = {
     bring_a_ledger: "ledger extract",
     bring_a_key: "signature",
     bring_an_envelope: "signature",
+    drop_the_report: "public contents",
+    drop_the_full_report: "internal contents",
+    bring_a_second_table: "public contents",
+    bring_a_note: "internal contents",
+    name_one_accountant_twice: "claims",
+    name_an_accountant_of_fame: "claims",
+}
+#: Those that show in what a recipient holds, and how they show there.
+PUBLIC_FORGERIES = {
+    forgery: FORGERIES[forgery]
+    for forgery in (
+        lie_of_epsilon,
+        lie_of_the_witness,
+        soften_the_sentence,
+        edit_the_card,
+        edit_the_metadata,
+        drop_the_metadata,
+        drop_the_report,
+        bring_a_second_table,
+        name_one_accountant_twice,
+    )
 }
 
 
@@ -278,6 +326,116 @@ def test_a_signature_finds_every_forgery_by_itself(
     forgery(folder)
     reseal(folder)
     assert "signature" in failed(folder, key=signed.key)
+
+
+@pytest.mark.parametrize("forgery", PUBLIC_FORGERIES, ids=lambda forgery: forgery.__name__)
+def test_a_recipient_finds_forgeries_without_the_internal_half(
+    forgery: Callable[[Path], None], bundle: Path
+) -> None:
+    forgery(bundle)
+    reseal(bundle)
+    shutil.rmtree(bundle / "internal")
+    assert PUBLIC_FORGERIES[forgery] in failed(bundle, public_only=True)
+
+
+def test_a_recipient_finds_a_verdict_that_its_own_rules_contradict(bundle: Path) -> None:
+    def change(data: Any) -> None:
+        (rule,) = [rule for rule in data["rules"] if rule["rule"] == "min_rows"]
+        rule["verdict"] = "refuse"
+
+    edit(bundle / "public" / "decision.json", change)
+    reseal(bundle)
+    shutil.rmtree(bundle / "internal")
+    found = names(verify_bundle(bundle, public_only=True))
+    assert "says 'allow', but its rules come to 'refuse'" in found
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "rule"),
+    [("generator", "independent", None), ("delta", 1e-6, "max_delta"), ("epsilon", 2.5, "max_eps")],
+)
+def test_a_recipient_finds_a_rule_that_met_something_else(
+    bundle: Path, field: str, value: Any, rule: str | None
+) -> None:
+    edit(bundle / "public" / "privacy.json", lambda data: data.update({field: value}))
+    reseal(bundle)
+    shutil.rmtree(bundle / "internal")
+    found = names(verify_bundle(bundle, public_only=True))
+    assert (f"rule '{rule}" in found) is (rule is not None), found
+
+
+def test_a_certificate_must_say_what_the_rest_of_public_says(bundle: Path) -> None:
+    path = bundle / "public" / "certificate.json"
+    edit(path, lambda data: data["claim"].update(epsilon=0.01, epsilon_spent=0.01))
+    reseal(bundle)
+    shutil.rmtree(bundle / "internal")
+    assert failed(bundle, public_only=True) == {"certificate.json"}
+
+
+def claim_another_version(folder: Path) -> None:
+    edit_both(folder, "privacy.json", lambda data: data["versions"].update(dpsynth="999.0"))
+
+
+def test_another_version_hides_no_figure(bundle: Path) -> None:
+    """Who claims another version may choose his words, not his figures."""
+    versions = {**manifest_of(bundle).versions, "dpsynth": "999.0"}
+    claim_another_version(bundle)
+    reseal(bundle, versions=versions)
+    verification = verify_bundle(bundle)
+    assert verification.ok, names(verification)
+    said = {check.name: check.message for check in verification.checks}
+    assert "no signature covers them" in said["card.md"]
+    path = bundle / "public" / "certificate.json"
+    edit(path, lambda data: data["claim"].update(epsilon=0.01))
+    reseal(bundle, versions=versions)
+    assert failed(bundle) == {"certificate"}
+
+
+def test_a_signature_covers_the_words_of_another_version(
+    signed: SimpleNamespace, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(signed.bundle, tmp_path / "bundle"))
+    claim_another_version(folder)
+    edit_the_card(folder)
+    reseal(folder, versions={**manifest_of(folder).versions, "dpsynth": "999.0"})
+    verification = verify_bundle(folder, key=signed.key)
+    assert {check.name for check in verification.failures} == {"signature"}
+    said = {check.name: check.message for check in verification.checks}
+    assert "the signature covers them" in said["card.md"]
+
+
+def test_a_signature_has_no_place_in_internal(bundle: Path) -> None:
+    """No manifest lists a file of that name, so none would miss it or wonder at it."""
+    bring = bundle / "internal" / "manifest.dsse.json"
+    bring.write_text("anything", encoding="utf-8")
+    reseal(bundle)
+    assert failed(bundle) == {"file internal/manifest.dsse.json"}
+
+
+def test_a_quarantined_table_that_is_gone_is_missed(stopped: Path) -> None:
+    shutil.rmtree(stopped / "internal" / "quarantine")
+    reseal(stopped)
+    assert failed(stopped) == {"internal contents"}
+
+
+def test_a_recipient_is_told_that_a_signature_was_taken_off(contents: Any, tmp_path: Path) -> None:
+    keys = generate_keys(tmp_path / "key.pem")
+    text = contents().policy_text + "\n"
+    demanding = f"require_signature = true\n{text}"
+    made = contents(demanding, signer=load_signer(keys.private_path))
+    folder = write_bundle(tmp_path / "bundle", made)
+    shutil.rmtree(folder / "internal")
+    assert verify_bundle(folder, public_only=True).ok
+    for name in ("signing-key.pem", "manifest.dsse.json"):
+        (folder / "public" / name).unlink()
+    outer = manifest_of(folder).model_copy(
+        update={"signed_by": None, "files": list_files(folder / "public")}
+    )
+    (folder / "public" / "manifest.json").write_text(
+        outer.sealed().to_json_text(), encoding="utf-8"
+    )
+    found = names(verify_bundle(folder, public_only=True))
+    assert "signature: not signed, but public/decision.json demands a signature" in found
 
 
 def test_the_seal_alone_changes_nothing(bundle: Path, stopped: Path) -> None:

@@ -1,4 +1,5 @@
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -107,7 +108,7 @@ def test_an_audit_that_does_not_tell_its_size_is_no_pass(statement, audit):
 
 
 def test_the_reasons_tell_one_from_many(gate):
-    text = "max_total_epsilon = 2\nmax_input_generation = 0"
+    text = "max_total_epsilon = 2\nmax_input_generation = 0\nmax_releases = 1\nmin_rows = 1"
     said = {
         (count, turns): " ".join(
             rule.reason
@@ -120,6 +121,19 @@ def test_the_reasons_tell_one_from_many(gate):
     assert "all 3 releases together cost" in said[3, 1]
     assert "went once through" in said[3, 1]
     assert "went 2 times through" in said[3, 2]
+    assert "counts 1 release with this one, at most 1 is allowed" in said[1, 0]
+    assert "counts 3 releases with this one" in said[3, 1]
+    assert "before; the policy allows that not at all" in said[3, 1]
+    assert "at least 1 is asked for" in said[1, 0]
+    assert not any(re.search(r"\b1 (releases|rows|tests|attacks)\b", one) for one in said.values())
+
+
+@pytest.mark.parametrize(
+    ("found", "said"), [("none", "1 of 1 test would"), ("inconclusive", "the only test would not")]
+)
+def test_a_group_of_one_is_called_so(gate, finding, found, said):
+    decision = gate(GROUP, finding("attack", found, "membership"))
+    assert said in next(r.reason for r in decision.rules if r.rule == "group membership")
 
 
 def test_seeded_noise_passes_only_where_the_policy_says_so(gate):
@@ -307,10 +321,10 @@ def attack(finding, name, verdict, *, power=0.2, planted="control_auroc", **chan
     ("made", "verdict", "said"),
     [
         ([], "inconclusive", "holds no attack"),
-        ([("a", "none", {})], "allow", "1 of 1 attacks found"),
+        ([("a", "none", {})], "allow", "1 of 1 attack found"),
         ([("a", "none", {"planted": "control_planted_rate"})], "allow", "1 of 1"),
         ([("a", "none", {}), ("b", "inconclusive", {"power": 0.51})], "allow", "1 of 2"),
-        ([("b", "inconclusive", {"power": 0.9})], "inconclusive", "none of the 1 attacks found"),
+        ([("b", "inconclusive", {"power": 0.9})], "inconclusive", "the only attack did not find"),
         ([("a", "none", {}), ("b", "inconclusive", {"power": 0.5})], "inconclusive", "against b"),
         (
             [("a", "none", {}), ("b", "inconclusive", {"power": 1.0, "p_adjusted": 0.05})],
@@ -460,6 +474,22 @@ def test_coarse_figures_are_rounded_outwards(gate, finding):
     found = {rule.rule: rule.found for rule in full.public().rules}
     assert found["figure attack.auroc"] == {"lower": 0.4, "upper": 0.6}
     assert found["min_rows"] is None
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (17.0, {"lower": 15.0, "upper": 20.0}),
+        (1234.0, {"lower": 1000.0, "upper": 1500.0}),
+        (0.0, {"lower": 0.0, "upper": 0.05}),
+        (0.25, {"lower": 0.25, "upper": 0.3}),
+    ],
+)
+def test_coarse_shows_no_exact_figure(gate, finding, value, shown):
+    """A count of rows has an interval without width, and is a multiple of any small step."""
+    text = f'publish = "coarse"\n{AUROC}max = 5000.0'
+    decision = gate(text, finding("attack", auroc=(value, value, value))).public()
+    assert decision.rules[-1].found == shown
 
 
 def test_coarse_hides_a_figure_that_is_no_number(gate, finding):

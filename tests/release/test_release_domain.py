@@ -59,6 +59,24 @@ def test_every_bad_column_is_named_with_its_first_bad_row(tmp_path, schema):
     assert ["row 3, column 'a'" in found[0], "row 2, column 'b'" in found[1]] == [True, True]
 
 
+@pytest.mark.parametrize(
+    ("ids", "row"),
+    [
+        ([1, 2, 3], None),
+        (["1", "2", "3"], None),
+        ([1, 2, 712], 3),
+        ([2, 1, 3], 1),
+        ([1, "", 3], 2),
+        (["p1", "p2", "p3"], 1),
+    ],
+)
+def test_identifiers_must_be_fresh(tmp_path, ids, row):
+    """A real person's number in the table would pass for a value of the domain otherwise."""
+    columns = (Column(name="person", kind="identifier"), Column(name="y", kind="integer"))
+    found = problems(tmp_path, Schema(columns=columns), person=ids, y=[1, 1, 1])
+    assert [f"row {row}, column 'person'" in problem for problem in found] == [True] * bool(row)
+
+
 def test_a_table_that_cannot_be_read_is_one_problem(tmp_path, schema):
     (problem,) = outside_domain(tmp_path / "table.csv", schema)
     assert "table.csv" in problem

@@ -15,6 +15,7 @@ from dpsynth.errors import InputError
 from dpsynth.privacy.statement import LedgerRecord
 from dpsynth.release.about import About
 from dpsynth.release.documents.card import card
+from dpsynth.release.gate.outcome import UnusedWaiver
 from dpsynth.release.report.columns import column_shares
 from dpsynth.release.report.page import ReportData, render
 from dpsynth.release.waivers import Waiver
@@ -199,7 +200,7 @@ def test_coarse_evidence_shows_steps_only(contents, tmp_path):
     low, high = re.search(r"Between (\d\.\d\d) and (\d\.\d\d)\.", page).groups()
     assert float(low) < float(high)
     assert {round(float(v) * 100) % 5 for v in (low, high)} == {0}
-    assert "rounded outwards to steps of 0.05" in page
+    assert "rounded outwards to coarse steps" in page
     private = private_numbers(folder) - numbers_without_evidence(contents)
     assert private & numbers_in(public_text(folder)) == set()
 
@@ -298,10 +299,23 @@ def test_what_the_attacks_say_together(finding, audit):
     )
     assert say("none", "leak") == "Of 2 attacks, tested together, 1 did: a1."
     assert "None of the 2 attacks would have noticed" in say("inconclusive", "inconclusive")
+    assert say("none", "inconclusive").endswith("a leak of the size that it states.")
+    assert say("none", "none").endswith("a leak of the size that each of them states.")
+    assert "Of 1 attack, tested" in say("none")
+    assert "The only attack would not have noticed" in say("inconclusive")
     assert say() == _together(None) == ""
 
 
-def page_of(contents, edition="public", *, waivers=(), about=None, signed_by=None, **changes):
+def page_of(
+    contents,
+    edition="public",
+    *,
+    waivers=(),
+    unused=(),
+    about=None,
+    signed_by=None,
+    **changes,
+):
     """One edition drawn from the bundle's contents, its rules changed by name on the way."""
     made = contents(**changes)
     rules = tuple(
@@ -310,7 +324,7 @@ def page_of(contents, edition="public", *, waivers=(), about=None, signed_by=Non
         else rule
         for rule in made.decision.rules
     )
-    decision = made.decision.model_copy(update={"rules": rules})
+    decision = made.decision.model_copy(update={"rules": rules, "unused_waivers": unused})
     inside = edition == "internal"
     data = ReportData(
         edition=edition,
@@ -338,13 +352,50 @@ def test_rules_set_aside_are_named(contents, edition):
     )
     text = page_of(contents, edition, waivers=[waiver]).text
     section = text.split("Set aside by name These")[1].split("What this means for one")[0]
-    assert "open Check: closest record" in section
+    assert "undecided Check: closest record" in section
     assert "Erika <b>Muster</b> on 20 November 2026. The next one has more rows." in section
     assert "1 rule was set aside by name (see below)." in text
     assert "waived Check: closest record" in text
     plain = page_of(contents, edition).text
     assert "Set aside by name" not in plain
     assert "waived" not in plain
+
+
+@pytest.mark.parametrize("edition", ["public", "internal"])
+def test_waivers_that_set_nothing_aside_are_shown_for_all_to_see(contents, edition):
+    waiver = Waiver(rule="finding copies", name="E. Muster", reason="just so", date="2026-11-20")
+    unused = (UnusedWaiver(waiver=waiver, reason="the rule was kept"),)
+    page = page_of(contents, edition, unused=unused)
+    assert "finding copies , by E. Muster on 20 November 2026. Just so." in page.text
+    assert "It changed nothing: the rule was kept." in page.text
+    assert "#unused" in page.links
+    assert "unused" not in page_of(contents, edition).sections
+
+
+@pytest.mark.parametrize("signed_by", [None, "k" * 64])
+def test_each_reader_gets_the_command_that_works_for_them(contents, signed_by):
+    """Who holds public/ alone is told that internal/ is missing, unless they say so."""
+    first = "dpsynth verify BUNDLE --public-only"
+    public = page_of(contents, signed_by=signed_by).text
+    assert first + (" --key" if signed_by else "") in public
+    assert "the verdict from its rules, and" not in public
+    inside = page_of(contents, "internal", signed_by=signed_by).text
+    assert "--public-only" not in inside
+    assert "the verdict from its rules, and" in inside
+
+
+@pytest.mark.parametrize("edition", ["public", "internal"])
+def test_the_promise_is_not_made_larger_than_it_is(contents, statement, edition):
+    """The audits read real rows uncharged, a proof rests on software, and a row is no person."""
+    text = page_of(contents, edition).text
+    assert "The audits looked at real rows as well, without noise and without a charge" in text
+    assert "It rests on the software doing what it says" in text
+    assert text.count("A person with several rows is protected less") >= 2
+    hash_ = contents().statement.policy_hash
+    people = statement(policy_hash=hash_, privacy_unit="person_id", max_rows_per_unit=2)
+    assert "A person with several rows" not in page_of(contents, edition, statement=people).text
+    for word in ("Every look", "proved", "nobody can", "before a row was read", "is anonymous"):
+        assert word.lower() not in text.lower()
 
 
 def test_all_releases_together_are_said(contents, statement):
@@ -361,9 +412,12 @@ def test_all_releases_together_are_said(contents, statement):
     policy_hash = contents().statement.policy_hash
     claim = statement(ledger=record, policy_hash=policy_hash)
     text = page_of(contents, statement=claim).text
-    assert "3 releases from these people, this one included" in text
-    assert "epsilon 2 of the 3 that the ledger will ever grant" in text
+    assert "3 releases of this dataset, this one included" in text
+    assert "epsilon 2 of the 3 that the ledger grants this dataset" in text
     assert "dpsynth ledger verify LEDGER --bundle BUNDLE" in text
+    assert "the ledger holds the sum of what is booked in it" in text
+    alone = statement(ledger=record.model_copy(update={"shared": False}), policy_hash=policy_hash)
+    assert "no ledger holds the sum" in page_of(contents, statement=alone).text
     bare = page_of(contents, statement=statement(ledger=None, policy_hash=policy_hash)).text
     assert "No ledger was kept" in bare
     assert "dpsynth ledger verify" not in bare
@@ -379,7 +433,7 @@ def test_rows_made_from_synthetic_rows_are_called_so(contents, statement):
 def test_who_signed_and_who_answers(contents):
     signed = page_of(contents, signed_by="ab12").text
     assert "Signed with key ab12." in signed
-    assert "dpsynth verify BUNDLE --key KEY.pub.pem" in signed
+    assert "dpsynth verify BUNDLE --public-only --key KEY.pub.pem" in signed
     bare = page_of(contents).text
     assert "Not signed: " in bare
     assert "--key" not in bare

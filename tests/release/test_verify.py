@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dpsynth.errors import InputError, IntegrityError
+from dpsynth.privacy import accounting
 from dpsynth.privacy.events import GaussianEvent
 from dpsynth.privacy.ledger import Charge, Ledger
 from dpsynth.release.bundle import write_bundle
@@ -262,11 +263,8 @@ def test_check_lines_are_one_line_and_bounded():
     assert len(check.message) == 600
 
 
-@pytest.fixture
-def booked(contents, statement, tmp_path):
-    """A bundle whose charges stand in a ledger, and that ledger."""
-    book = Ledger.open(tmp_path / "l.db", dataset="people", epsilon=3.0, delta=1e-5)
-    plain = contents()
+def booked_in(book, plain):
+    """The statement of a bundle, its charges booked as release r1, and the ledger's extract."""
     charges = [
         Charge(record.label, event)
         for record, event in zip(
@@ -288,7 +286,15 @@ def booked(contents, statement, tmp_path):
     claim = type(plain.statement).model_validate(
         plain.statement.model_dump(mode="json") | {"ledger": record}
     )
-    made = contents(statement=claim, ledger_text=book.extract("r1"))
+    return claim, book.extract("r1")
+
+
+@pytest.fixture
+def booked(contents, statement, tmp_path):
+    """A bundle whose charges stand in a ledger, and that ledger."""
+    book = Ledger.open(tmp_path / "l.db", dataset="people", epsilon=3.0, delta=1e-5)
+    claim, text = booked_in(book, contents())
+    made = contents(statement=claim, ledger_text=text)
     return write_bundle(tmp_path / "bundle", made), book
 
 
@@ -302,6 +308,35 @@ def test_a_bundle_with_its_ledger(booked, tmp_path):
     book.record_release("r1", {"verdict": "refuse", "manifest_sha256": "0" * 64})
     (check,) = [c for c in verify_bundle(folder, ledger=book).checks if c.name == "ledger"]
     assert "which a later one has replaced" in check.message
+
+
+def hide_the_first_release(made):
+    """Call all entries before the last release another dataset's, and lower the totals to fit."""
+    claim, text = made
+    data = json.loads(text)
+    kept = [e for e in data["entries"] if e.get("kind") == "budget" or e.get("release") == "r1"]
+    data["entries"] = [
+        entry if entry in kept else {name: entry[name] for name in ("seq", "previous", "hash")}
+        for entry in data["entries"]
+    ]
+    alone = accounting.epsilon(claim.replay_events(), delta=claim.ledger.total_delta)
+    record = claim.ledger.model_copy(update={"releases": 1, "total_epsilon": alone})
+    return claim.model_copy(update={"ledger": record}), json.dumps(data)
+
+
+def test_an_earlier_release_that_an_extract_hides_is_found_by_the_ledger(contents, tmp_path):
+    book = Ledger.open(tmp_path / "l.db", dataset="people", epsilon=3.0, delta=1e-5)
+    book.reserve([Charge("x", GaussianEvent(noise_multiplier=9.0))], release="r0")
+    claim, text = hide_the_first_release(booked_in(book, contents()))
+    folder = write_bundle(tmp_path / "bundle", contents(statement=claim, ledger_text=text))
+    alone = verify_bundle(folder)
+    assert alone.ok, names(alone)
+    (said,) = [c.message for c in alone.checks if c.name == "ledger extract"]
+    assert "1 of them are said to be of other datasets" in said
+    for public_only in (False, True):
+        (failed,) = verify_bundle(folder, ledger=book, public_only=public_only).failures
+        assert failed.name == "ledger"
+        assert "does not say what was booked: ledger extract: gives releases 2" in failed.message
 
 
 def test_another_ledger_and_another_bundle_are_found(booked, allowed, tmp_path):

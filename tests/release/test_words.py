@@ -20,6 +20,7 @@ from dpsynth.release.report.words import (
     odds,
     one_person,
     percent,
+    purposes,
     rule_lines,
     stopping,
 )
@@ -71,7 +72,7 @@ def test_day(created, text):
 
 
 def test_the_story_of_one_person(statement):
-    assert "one row of the table" in one_person(statement())
+    assert "with one row in the table" in one_person(statement())
     assert "all rows of one person_id" in one_person(statement(privacy_unit="person_id"))
 
 
@@ -166,10 +167,13 @@ def ledger(**changes):
 def test_all_releases_together(statement):
     assert "No ledger was kept" in all_releases(statement(ledger=None))
     alone = all_releases(statement(ledger=ledger()))
-    assert "no other release" in alone
+    several_of_them = all_releases(statement(ledger=ledger(releases=2)))
+    assert "no other release of this dataset" in alone
+    assert "What was booked elsewhere, or nowhere, it cannot know." in alone
+    assert "What was booked elsewhere, or nowhere, it cannot know." in several_of_them
     assert "epsilon 1 of the 3" in alone
     several = all_releases(statement(ledger=ledger(releases=4, total_epsilon=2.0)))
-    assert "4 releases from these people" in several
+    assert "4 releases of this dataset" in several
     assert "epsilon 2 of the 3" in several
     assert several.endswith("Every further release adds to that.")
     empty = all_releases(statement(ledger=ledger(total_epsilon=2.9999999999)))
@@ -204,10 +208,31 @@ def test_whether_the_policy_was_fixed_is_said_as_it_is(statement):
     assert "is not the one that was fixed" in other
     assert "1" * 64 in other
     same = fixed(statement(policy_hash="0" * 64, ledger=None), made)
-    assert same == "The policy “house” was fixed before the first look at a row."
+    # Not "before a row was read": cells are parsed and checked before anything is charged.
+    assert same == (
+        "The policy “house” was fixed before the first question was put to the private rows."
+    )
     assert "booked in the ledger" in fixed(statement(policy_hash="0" * 64, ledger=ledger()), made)
 
 
 @pytest.mark.parametrize(("text", "said"), [("2026-11-02", "2 November 2026"), ("soon", "soon")])
 def test_date(text, said):
     assert date(text) == said
+
+
+def test_a_row_is_not_a_person(statement):
+    """Where rows are hidden one by one, a reader must learn that a person with several is not."""
+    said = "A person with several rows is protected less"
+    assert said in one_person(statement())
+    assert "with one row in the table" in one_person(statement())
+    assert said not in one_person(statement(privacy_unit="person_id", max_rows_per_unit=3))
+
+
+def test_names_of_charges_are_explained():
+    from dpsynth import plan
+
+    labels = [plan.COUNT, plan.FORMS, plan.MARGINALS, plan.TRAINING, "values: a", "bounds: a"]
+    names = [label.partition(":")[0] for label in labels]
+    said = purposes(names).lower()
+    assert [name for name in names if f"{name}: " not in said] == []
+    assert purposes(["something else"]) == ""

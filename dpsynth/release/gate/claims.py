@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from audits.result import AuditResult
 from dpsynth.privacy.statement import LedgerRecord, PrivacyStatement
-from dpsynth.release.gate.outcome import RuleOutcome, json_number
+from dpsynth.release.gate.outcome import RuleOutcome, counted, json_number
 from dpsynth.release.policy import Limit, Policy, Verdict, policy_hash
 
 #: Relative slack for epsilon spent against epsilon asked: rounding of the search that calibrates.
@@ -66,7 +66,7 @@ def _policy_fixed(statement: PrivacyStatement, policy: Policy) -> RuleOutcome:
     """A limit that is chosen after the figures are known tests nothing."""
     fixed, applied = statement.policy_hash, policy_hash(policy)
     verdict: Verdict = "allow"
-    reason = "this policy was fixed before the first look at a row: its hash was booked"
+    reason = "its hash was booked before the first question was put to the private rows"
     if fixed is None and policy.audience == "development":
         reason = "no policy was fixed before the run; for development none needs to be"
     elif fixed is None:
@@ -105,8 +105,8 @@ def _all_releases(record: LedgerRecord | None, policy: Policy) -> Iterator[RuleO
                 record.releases <= count.limit,
                 found=record.releases,
                 limit=count,
-                reason=f"the ledger counts {record.releases} releases with this one, at most "
-                f"{count.limit} are allowed",
+                reason=f"the ledger counts {counted(record.releases, 'release')} with this one, at "
+                f"most {count.limit} {'is' if count.limit == 1 else 'are'} allowed",
             )
         )
 
@@ -151,6 +151,9 @@ def _total(
     return _outcome("max_total_epsilon", kept, found=json_number(spent), limit=limit, reason=reason)
 
 
+_MOST_TIMES = {0: "not at all", 1: "once at most"}
+
+
 def _input_generation(found: int, limit: Limit[int]) -> RuleOutcome:
     times = {0: "never went", 1: "went once"}.get(found, f"went {found} times")
     return _outcome(
@@ -158,8 +161,8 @@ def _input_generation(found: int, limit: Limit[int]) -> RuleOutcome:
         found <= limit.limit,
         found=found,
         limit=limit,
-        reason=f"as far as is known the input {times} through a generator before, at most "
-        f"{limit.limit} is allowed",
+        reason=f"as far as is known the input {times} through a generator before; the policy "
+        f"allows that {_MOST_TIMES.get(limit.limit, f'{limit.limit} times at most')}",
     )
 
 

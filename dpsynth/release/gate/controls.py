@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from audits.result import AuditResult, Finding
-from dpsynth.release.gate.outcome import RuleOutcome, stored
+from dpsynth.release.gate.outcome import RuleOutcome, counted, stored
 from dpsynth.release.policy import Policy, Verdict
 
 #: As the audits judge: an attack that needs more copies than this share is blind, and fewer rows
@@ -64,10 +64,14 @@ def _judge(found: dict[str, Control]) -> tuple[Verdict, str]:
             return "inconclusive", f"{said} {names}"
     passed = [name for name, one in found.items() if one == "passed"]
     if not passed:
-        return "inconclusive", f"none of the {len(found)} attacks found rows planted on purpose"
+        return "inconclusive", (
+            "the only attack did not find the rows planted on purpose"
+            if len(found) == 1
+            else f"none of the {len(found)} attacks found rows planted on purpose"
+        )
     return "allow", (
-        f"{len(passed)} of {len(found)} attacks found rows planted on purpose, and none gave an "
-        f"alarm where nothing can leak"
+        f"{len(passed)} of {counted(len(found), 'attack')} found rows planted on purpose, "
+        "and none gave an alarm where nothing can leak"
     )
 
 

@@ -7,7 +7,7 @@ from pydantic import JsonValue
 
 from audits.result import AuditResult, Finding
 from audits.statistics import Estimate
-from dpsynth.release.gate.outcome import RuleOutcome, json_number, stored
+from dpsynth.release.gate.outcome import RuleOutcome, counted, json_number, stored
 from dpsynth.release.policy import (
     FigureLimit,
     FindingRule,
@@ -45,7 +45,10 @@ def _size(audit: AuditResult, policy: Policy) -> Iterator[RuleOutcome]:
     reason = "the audit does not say from how many rows the generator learned"
     if rows is not None:
         verdict = "allow" if rows >= limit else "refuse"
-        reason = f"the generator learned from {rows} rows, at least {limit} are asked for"
+        reason = (
+            f"the generator learned from {counted(rows, 'row')}, at least {limit} "
+            f"{'is' if limit == 1 else 'are'} asked for"
+        )
     yield RuleOutcome(
         rule="min_rows",
         verdict=verdict,
@@ -83,12 +86,16 @@ def _group(rule: GroupRule, audit: AuditResult) -> RuleOutcome:
         verdict, reason = rule.leak, f"a leak was found by {leaky}"
     elif "none" not in verdicts:
         verdict = rule.inconclusive
-        reason = f"none of the {len(tests)} tests would have noticed a leak in this table"
+        reason = (
+            "the only test would not have noticed a leak in this table"
+            if len(tests) == 1
+            else f"none of the {len(tests)} tests would have noticed a leak in this table"
+        )
     else:
         seeing = [item.name for item in tests if item.verdict == "none"]
         reason = (
-            f"{len(seeing)} of {len(tests)} tests would have noticed a leak and found none: "
-            f"{', '.join(seeing)}"
+            f"{len(seeing)} of {counted(len(tests), 'test')} would have noticed a leak and found "
+            f"none: {', '.join(seeing)}"
         )
     return RuleOutcome(
         rule=f"group {rule.name}",

@@ -113,6 +113,11 @@ def json_number(value: float) -> JsonValue:
     return float(value) if math.isfinite(value) else str(float(value))
 
 
+def counted(count: int, noun: str) -> str:
+    """A count with its noun: "1 release", "3 releases"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def stored(number: float) -> float:
     """To the digits that an audit's JSON keeps, so that the verdict is the same from the file."""
     return float(f"{number:.{STORED_DIGITS}g}")
@@ -126,13 +131,19 @@ def _hide(rule: RuleOutcome, *, coarse: bool) -> RuleOutcome:
 
 
 def _coarsen(found: JsonValue) -> JsonValue:
-    """An interval rounded outwards to steps of `COARSE_STEP`; anything else is hidden."""
+    """An interval rounded outwards, one step wide at least; anything else is hidden.
+
+    The step is `COARSE_STEP` for shares. Other figures may be counts of rows, which steps of that
+    size would show to the last one: there it is `COARSE_STEP` of the next power of ten.
+    """
     if not isinstance(found, dict):
         return None
     lower, upper = found.get("lower"), found.get("upper")
     if not isinstance(lower, float) or not isinstance(upper, float):
         return None
-    return {
-        "lower": round(math.floor(lower / COARSE_STEP) * COARSE_STEP, 2),
-        "upper": round(math.ceil(upper / COARSE_STEP) * COARSE_STEP, 2),
-    }
+    if not (math.isfinite(lower) and math.isfinite(upper)):
+        return None
+    largest = max(abs(lower), abs(upper))
+    step = COARSE_STEP if largest <= 1.0 else COARSE_STEP * 10.0 ** math.ceil(math.log10(largest))
+    low, high = math.floor(lower / step), math.ceil(upper / step)
+    return {"lower": round(low * step, 2), "upper": round(max(high, low + 1) * step, 2)}

@@ -15,6 +15,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from dpsynth.release.canonical import canonical_json, sha256_text
+from dpsynth.release.toml_file import check_printable
 
 FORMAT: Literal["dpsynth.policy/2"] = "dpsynth.policy/2"
 Verdict = Literal["allow", "refuse", "inconclusive"]
@@ -141,7 +142,7 @@ class Policy(_Frozen):
     """
 
     format: Literal["dpsynth.policy/2"] = FORMAT
-    name: str = Field(min_length=1)
+    name: str = Field(min_length=1, max_length=200)
     audience: Audience = "internal"
     publish: Publish = "verdict"
     waivers: Waivable = "none"
@@ -183,6 +184,7 @@ def signature_required(policy: Policy) -> bool:
 
 def _faults(policy: Policy) -> Iterator[str]:
     """What contradicts itself, a sentence each."""
+    yield from _unprintable(policy)
     yield from _out_of_range("max_epsilon", policy.max_epsilon, below=math.inf)
     yield from _out_of_range("max_delta", policy.max_delta, below=1.0)
     yield from _out_of_range("max_total_epsilon", policy.max_total_epsilon, below=math.inf)
@@ -202,6 +204,20 @@ def _faults(policy: Policy) -> Iterator[str]:
         yield from (fault for other in policy.figure for fault in _apart(figure, other))
     if policy.audience == "public":
         yield from _too_lenient(policy)
+
+
+def _unprintable(policy: Policy) -> Iterator[str]:
+    """Texts that a report and a terminal could not show as they stand."""
+    one_each = [getattr(policy, field) for field in type(policy).model_fields]
+    rules = [rule for rule in one_each if isinstance(rule, Limit)]
+    every = [*rules, *policy.finding, *policy.group, *policy.figure]
+    texts = [("name", policy.name)]
+    texts += [(what, getattr(rule, what)) for rule in every for what in ("reason", "source")]
+    for what, text in texts:
+        try:
+            check_printable(what, text)
+        except ValueError as error:
+            yield str(error)
 
 
 def _out_of_range(name: str, rule: Limit[float] | None, *, below: float) -> Iterator[str]:

@@ -5,6 +5,7 @@ later draws both editions of the report from it, without the private rows.
 """
 
 from collections.abc import Sequence
+from itertools import compress
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,8 @@ MOST_COLUMNS = 40
 
 BINS = 30
 MOST_BARS = 8
+#: A share below it is rounding: no table has so many rows.
+LEAST_SHARE = 1e-9
 
 
 class ColumnShares(BaseModel):
@@ -51,8 +54,19 @@ class ColumnShares(BaseModel):
         return (self.synthetic,) if self.real is None else (self.synthetic, self.real)
 
     def public(self) -> "ColumnShares":
-        """Without anything that was counted in real rows."""
-        return self.model_copy(update={"real": None, "medians": self.medians[:1]})
+        """Without anything that was counted in real rows.
+
+        A bar that no synthetic row fills goes as well: it is there because real rows fill it.
+        """
+        kept = [share > LEAST_SHARE or not self.labels for share in self.synthetic]
+        return self.model_copy(
+            update={
+                "labels": tuple(compress(self.labels, kept)),
+                "synthetic": tuple(compress(self.synthetic, kept)),
+                "real": None,
+                "medians": self.medians[:1],
+            }
+        )
 
 
 _ALL = TypeAdapter(tuple[ColumnShares, ...])
@@ -112,7 +126,7 @@ def _bars(column: Column, sides: Sequence[Cells]) -> ColumnShares:
     shares = [_category_shares(cells, column) for cells in sides]
     order = sorted(shares[0], key=lambda label: -shares[0][label])[:MOST_BARS]
     rest = [1.0 - sum(side.get(label, 0.0) for label in order) for side in shares]
-    others = max(rest) > 1e-9
+    others = max(rest) > LEAST_SHARE
     widths = [
         tuple(side.get(label, 0.0) for label in order) + ((left,) if others else ())
         for side, left in zip(shares, rest, strict=True)

@@ -18,6 +18,7 @@ def facts(data: ReportData) -> dict[str, Any]:
         "stopping": words.rule_lines(words.stopping(decision.rules)),
         "waived": words.rule_lines([rule for rule in decision.rules if rule.waiver]),
         "one_person": words.one_person(statement),
+        "several_rows": words.several_rows(statement),
         "all_releases": words.all_releases(statement),
         "lineage": words.lineage(statement),
         "signature": words.signature(data.signed_by),
@@ -26,5 +27,6 @@ def facts(data: ReportData) -> dict[str, Any]:
         "claim_rules": words.rule_lines([rule for rule in decision.rules if not rule.private]),
         "evidence_rules": words.rule_lines([rule for rule in decision.rules if rule.private]),
         "groups": words.group_shares(statement),
+        "purposes": words.purposes(words.group_shares(statement)),
         "rows": data.rows,
     }

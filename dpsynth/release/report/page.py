@@ -13,6 +13,7 @@ from audits.statistics import Estimate
 from dpsynth.privacy.statement import PrivacyStatement
 from dpsynth.release.documents.answers import answers
 from dpsynth.release.documents.frameworks.question import Answer
+from dpsynth.release.gate.outcome import counted
 from dpsynth.release.report import figures, figures_evidence, figures_utility
 from dpsynth.release.report.columns import MOST_COLUMNS
 from dpsynth.release.report.data import Edition, ReportData
@@ -115,13 +116,19 @@ def _together(audit: AuditResult | None) -> str:
     seeing = sum(item.verdict == "none" for item in tests)
     if not tests:
         return ""
+    tried = counted(len(tests), "attack")
     if leaks:
-        return f"Of {len(tests)} attacks, tested together, {len(leaks)} did: {', '.join(leaks)}."
+        return f"Of {tried}, tested together, {len(leaks)} did: {', '.join(leaks)}."
     if not seeing:
-        return f"None of the {len(tests)} attacks would have noticed a leak in this very table."
+        which = (
+            "The only attack would not"
+            if len(tests) == 1
+            else f"None of the {len(tests)} attacks would"
+        )
+        return f"{which} have noticed a leak in this very table."
     return (
-        f"Of {len(tests)} attacks, tested together, none did; {seeing} would have noticed a leak "
-        "of the size each states."
+        f"Of {tried}, tested together, none did; {seeing} would have noticed a leak "
+        f"of the size that {'it states' if seeing == 1 else 'each of them states'}."
     )
 
 

@@ -1,7 +1,7 @@
 """Plain words for the report and the card: what a verdict, a rule and an epsilon mean."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,13 +21,13 @@ _STOPPED: dict[Verdict, str] = {
     "refuse": "This table must not be shared",
     "inconclusive": "Undecided: do not share this table yet",
 }
-_BADGES: dict[Verdict, str] = {"allow": "kept", "refuse": "broken", "inconclusive": "open"}
+_BADGES: dict[Verdict, str] = {"allow": "kept", "refuse": "broken", "inconclusive": "undecided"}
 _RULES = {
     "budget": "Spent no more than was promised",
     "max_epsilon": "Limit on epsilon",
     "max_delta": "Limit on delta",
     "min_rows": "Enough rows",
-    "require_releasable": "Noise nobody can repeat",
+    "require_releasable": "Noise from a secure source",
     "allowed_generators": "Generator on the list",
     "audited_claim": "Attacked under the claim that is made",
     "policy_fixed": "Rules fixed before the run",
@@ -39,6 +39,9 @@ _RULES = {
     "require_controls": "Attacks shown to work",
 }
 _KINDS = {"finding": "Check", "group": "Tests together", "figure": "Limit"}
+
+#: What ends a sentence, so that no full stop is put behind it.
+ENDS = (".", "!", "?", "…")
 
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
@@ -130,10 +133,10 @@ def _title(rule: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """The text with a capital letter first and a full stop last; empty stays empty."""
+    """The text with a capital first and a full stop last, if it has no end; empty stays empty."""
     if not text:
         return ""
-    return text[0].upper() + text[1:] + ("" if text.endswith(".") else ".")
+    return text[0].upper() + text[1:] + ("" if text.endswith(ENDS) else ".")
 
 
 def _coarse(found: Any) -> str:
@@ -189,15 +192,22 @@ def date(day_of_year: str) -> str:
 def one_person(statement: PrivacyStatement) -> str:
     """What the guarantee means for one person, as a story with numbers."""
     unit = statement.privacy_unit
-    whose = "one row of the table" if unit == "row" else f"all rows of one {unit}"
+    whose = "with one row in the table" if unit == "row" else f"all rows of one {unit}"
     share = statement.tpr_at_fpr.get("0.01", 1.0)
     return (
         f"Think of one person ({whose}) and of an attacker who knows everything about that person "
         "and about everybody else in the table, has unlimited computing power, and only wants to "
         "learn whether the person took part. If that attacker is willing to accuse 1 in 100 "
         f"outsiders wrongly, at most {percent(share)} of those who took part can be found. Blind "
-        "guessing finds 1 %."
+        f"guessing finds 1 %.{several_rows(statement)}"
     )
+
+
+def several_rows(statement: PrivacyStatement) -> str:
+    """A warning where rows are hidden one by one; else empty. Starts with a space."""
+    if statement.privacy_unit != "row":
+        return ""
+    return " A person with several rows is protected less: the figures hold for each row alone."
 
 
 def all_releases(statement: PrivacyStatement) -> str:
@@ -210,7 +220,7 @@ def all_releases(statement: PrivacyStatement) -> str:
         )
     spent = (
         f"epsilon {number(ledger.total_epsilon)} of the {number(ledger.budget_epsilon)} that the "
-        f"ledger will ever grant, at a delta of {odds(ledger.total_delta)}"
+        f"ledger grants this dataset, at a delta of {odds(ledger.total_delta)}"
     )
     spent_up = ledger.total_epsilon >= ledger.budget_epsilon * (1 - 1e-6)
     further = (
@@ -225,13 +235,15 @@ def all_releases(statement: PrivacyStatement) -> str:
         )
     if ledger.releases == 1:
         return (
-            f"The ledger held no other release from these people. This one took {spent}. {further}"
+            "The ledger held no other release of this dataset. What was booked elsewhere, or "
+            f"nowhere, it cannot know. This one took {spent}. {further}"
         )
     share = found_at_most(ledger.total_epsilon, ledger.total_delta, 0.01)
     return (
-        f"The ledger held {ledger.releases} releases from these people, this one included. "
-        f"Together they took {spent}. An attacker who holds all of them, and is willing to accuse "
-        f"1 in 100 outsiders wrongly, finds at most {percent(share)} of those who took part. "
+        f"The ledger held {ledger.releases} releases of this dataset, this one included. What was "
+        f"booked elsewhere, or nowhere, it cannot know. Together they took {spent}. An attacker "
+        "who holds all of them, and is willing to accuse 1 in 100 outsiders wrongly, finds at most "
+        f"{percent(share)} of those who took part. "
         f"{further}"
     )
 
@@ -272,7 +284,7 @@ def fixed(statement: PrivacyStatement, decision: Decision) -> str:
             f"is {statement.policy_hash}."
         )
     where = "" if statement.ledger is None else " and booked in the ledger"
-    return f"{policy} was fixed{where} before the first look at a row."
+    return f"{policy} was fixed{where} before the first question was put to the private rows."
 
 
 def signature(signed_by: str | None) -> str:
@@ -297,6 +309,23 @@ def owner(about: About) -> list[tuple[str, str]]:
         ("Why these parameters", about.reasons),
     )
     return [(question, answer or "Not stated.") for question, answer in said]
+
+
+#: What the names of charges mean, for whoever reads how the budget was divided.
+_PURPOSES = {
+    "count": "how many rows there are",
+    "forms": "how cells are written",
+    "bounds": "the range of a number",
+    "categories": "which categories occur",
+    "values": "values that many rows share",
+    "marginals": "how often each value occurs",
+    "training": "the steps in which the model learns",
+}
+
+
+def purposes(groups: Iterable[str]) -> str:
+    """What the shares of the budget were spent on, in a sentence; empty where nothing is known."""
+    return sentence("; ".join(f"{name}: {_PURPOSES[name]}" for name in groups if name in _PURPOSES))
 
 
 def group_shares(statement: PrivacyStatement) -> dict[str, float]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from dpsynth.errors import IntegrityError
 from dpsynth.privacy import accounting
-from dpsynth.privacy.statement import PrivacyStatement, recompute, sentence_of
+from dpsynth.privacy.statement import WITNESS, PrivacyStatement, recompute, sentence_of
 from dpsynth.release.gate import SLACK
 from dpsynth.release.verification.checks import Check, held, why
 from dpsynth.release.verification.versions import not_compared, other_version
@@ -20,14 +20,19 @@ CLAIM_TOLERANCE = 1e-5
 RATES = ("0.001", "0.01")
 
 
-def check_claims(statement: PrivacyStatement | None) -> Iterator[Check]:
-    """Epsilon by both accountants, what an attacker may reach, and the budget asked for."""
+def check_claims(statement: PrivacyStatement | None, *, signed: bool) -> Iterator[Check]:
+    """Epsilon by both accountants, what an attacker may reach, and the budget asked for.
+
+    Args:
+        statement: of the public half; None where it cannot be read.
+        signed: whether the bundle says that it is signed.
+    """
     if statement is None:
         return  # named by the check of forms
     try:
         yield from _epsilon(statement)
         yield _attacker(statement)
-        yield held("sentence", lambda: _sentence(statement))
+        yield held("sentence", lambda: _sentence(statement, signed=signed))
     except Exception as error:
         yield Check("epsilon", False, f"privacy.json: epsilon cannot be recomputed: {why(error)}")
     kept = statement.epsilon_spent <= statement.epsilon * (1 + SLACK)
@@ -54,6 +59,12 @@ def _attacker(statement: PrivacyStatement) -> Check:
     """What the report says of an attacker must follow from the events as epsilon does."""
     stated = _stated(statement)
     found = _found(statement)
+    named = (statement.accountant, statement.witness)
+    expected = (accounting.resolve(statement.replay_events()), WITNESS)
+    if named != expected:
+        # Two accountants of one name, or of none that exists, bear nothing out.
+        message = f"privacy.json names accountants {named}, its events are for {expected}"
+        return Check("claims", False, message)
     wrong = [name for name in stated if not _same(stated[name], found[name])]
     message = "mu, trade-off curve, shares, largest advantage and rates follow from the events"
     return Check(
@@ -87,7 +98,7 @@ def _found(statement: PrivacyStatement) -> dict[str, Any]:
     }
 
 
-def _sentence(statement: PrivacyStatement) -> str:
+def _sentence(statement: PrivacyStatement, *, signed: bool) -> str:
     """The sentence is what most readers read, so it must say what the figures say.
 
     Raises:
@@ -106,7 +117,7 @@ def _sentence(statement: PrivacyStatement) -> str:
     )
     made = other_version(statement)
     if statement.sentence != expected and made is not None:
-        return not_compared("privacy.json: sentence", made)
+        return not_compared("privacy.json: sentence", made, signed=signed)
     if statement.sentence != expected:
         raise IntegrityError(
             "privacy.json: 'sentence' is not what its figures give; it was changed after the run"

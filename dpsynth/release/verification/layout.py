@@ -15,6 +15,7 @@ from dpsynth.release.manifest import (
     file_faults,
     read_manifest,
 )
+from dpsynth.release.signing import ENVELOPE
 from dpsynth.release.verification.checks import Check, why
 
 HALVES = ("public", "internal")
@@ -101,6 +102,10 @@ def _files(folder: Path, manifest: Manifest | InternalManifest, *, half: str) ->
     if len(records) < len(manifest.files):
         yield Check(f"{half} files", False, f"{half}/{NAME} lists a path twice")
     faults = list(_guarded(folder / half, records))
+    envelope = folder / half / ENVELOPE
+    if half == "internal" and (envelope.is_symlink() or envelope.exists()):
+        # No manifest lists this name, so it is looked for where no signature belongs.
+        faults.append((ENVELOPE, "has no place there; the signature lies in public/"))
     for name, fault in faults:
         yield Check(f"file {half}/{name}", False, f"{half}/{name} {fault}")
     if not faults:

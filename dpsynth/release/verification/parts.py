@@ -15,7 +15,7 @@ from dpsynth.privacy.statement import PrivacyStatement
 from dpsynth.release.about import About
 from dpsynth.release.canonical import check_format, read_json, read_text
 from dpsynth.release.decisions import read_decision
-from dpsynth.release.documents.certificate import read_certificate
+from dpsynth.release.documents.certificate import Certificate, read_certificate
 from dpsynth.release.domain import read_domain, read_learned, read_stranger
 from dpsynth.release.gate import Decision
 from dpsynth.release.manifest import HOLDOUT_FORMAT, QUARANTINE, InternalManifest, Manifest
@@ -75,6 +75,7 @@ class Parts:
         folder: of the bundle.
         manifest, inner: of the two halves.
         public, internal: their files; `internal` is None where it was not handed over.
+        certificate: of the public half; None where it cannot be read.
         table: the synthetic rows; None where they cannot be read or were not handed over.
         checks: what was found on the way.
     """
@@ -84,8 +85,14 @@ class Parts:
     inner: InternalManifest | None
     public: Half
     internal: Internal | None
+    certificate: Certificate | None
     table: Table | None
     checks: tuple[Check, ...]
+
+    @property
+    def signed(self) -> bool:
+        """Whether the bundle says that it is signed; its own check finds out whether it is."""
+        return self.manifest is not None and self.manifest.signed_by is not None
 
 
 @dataclass
@@ -115,14 +122,14 @@ class _Reader:
 def take_apart(folder: Path, *, public_only: bool) -> Parts:
     """Read all that a bundle's checks need; nothing that it holds raises an error here."""
     reader = _Reader(folder)
-    manifest = inner = internal = None
+    manifest = inner = internal = certificate = None
     found: list[Check] = []
     public = Half()
     if is_real_folder(folder / "public"):
         manifest, check = open_manifest(folder, "public", Manifest)
         found.append(check)
         public = Half(**_common(reader, "public"))
-        reader.take("public/certificate.json", lambda path: read_certificate(read_text(path)))
+        certificate = reader.take("public/certificate.json", _read_certificate)
     if not public_only and is_real_folder(folder / "internal"):
         inner, check = open_manifest(folder, "internal", InternalManifest)
         found.append(check)
@@ -133,6 +140,7 @@ def take_apart(folder: Path, *, public_only: bool) -> Parts:
         inner=inner,
         public=public,
         internal=internal,
+        certificate=certificate,
         table=_table(reader, manifest, public_only=public_only),
         checks=(*found, *reader.checks()),
     )
@@ -218,6 +226,10 @@ def read_holdout(path: Path) -> np.ndarray:
             f"{path.name}: 'rows' must be row numbers from 0, each once; it was changed"
         )
     return np.array(rows, dtype=np.int64)
+
+
+def _read_certificate(path: Path) -> Certificate:
+    return read_certificate(read_text(path))
 
 
 def _read_domain(path: Path) -> Domain:

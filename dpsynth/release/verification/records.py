@@ -32,6 +32,10 @@ class LedgerLike(Protocol):
         """What was booked, and what came of it."""
         ...
 
+    def extract(self, release: str) -> str:
+        """The part of it that goes with a release, as JSON text."""
+        ...
+
 
 def check_records(parts: Parts) -> Iterator[Check]:
     """Records of the house that other files lean on."""
@@ -79,10 +83,16 @@ def _extract(parts: Parts, statement: PrivacyStatement) -> str:
         return "no ledger was kept, so nothing is known of other releases of the same people"
     try:
         require_plain(path)
-        check_extract(read_text(path), statement)
+        hidden = check_extract(read_text(path), statement)
     except IntegrityError as error:
         raise IntegrityError(f"{EXTRACT}: {without_name(path, str(error))}") from error
-    return f"{EXTRACT}: {statement.ledger.entries} entries, chain whole, every charge is in it"
+    message = f"{EXTRACT}: {statement.ledger.entries} entries, chain whole, every charge is in it"
+    if not hidden:
+        return message
+    return (
+        f"{message}; {hidden} of them are said to be of other datasets and show their hash alone: "
+        "that none is of the same people, only --ledger can tell"
+    )
 
 
 def check_ledger(parts: Parts, ledger: LedgerLike) -> Check:
@@ -101,11 +111,13 @@ def _in_ledger(parts: Parts, ledger: LedgerLike) -> str:
     found = {release.release: release for release in ledger.releases()}.get(record.release)
     if found is None:
         raise IntegrityError(f"the ledger books no release {record.release!r}; give the right one")
-    if found.policy_hash != statement.policy_hash:
+    try:
+        # The bundle's own extract may call entries of this dataset another's; the ledger does not.
+        check_extract(ledger.extract(record.release), statement)
+    except IntegrityError as error:
         raise IntegrityError(
-            f"public/privacy.json names policy {str(statement.policy_hash)[:SHOWN]!r}, the ledger "
-            f"fixed {str(found.policy_hash)[:SHOWN]!r} for release {record.release!r}"
-        )
+            f"public/privacy.json does not say what was booked: {error}"
+        ) from error
     return _noted(parts, found)
 
 

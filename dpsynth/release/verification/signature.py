@@ -16,14 +16,14 @@ SHOWN = 16
 
 
 def check_signature(
-    folder: Path, manifest: Manifest | None, *, key: str | None, demanded: bool
+    folder: Path, manifest: Manifest | None, *, key: str | None, demanded: str | None
 ) -> Iterator[Check]:
     """One check of the envelope, and one of the key where a trusted one was given.
 
     Args:
         manifest: of the public half; None where it cannot be read.
         key: PEM text of the public key that must have signed.
-        demanded: whether the policy of the release demands a signature.
+        demanded: the file by which the release must be signed; None where it need not be.
     """
     public = folder / "public"
     if manifest is None:
@@ -41,7 +41,7 @@ def check_signature(
         yield held("signing key", lambda: _expected(public, key))
 
 
-def _unsigned(public: Path, manifest: Manifest, *, demanded: bool) -> str:
+def _unsigned(public: Path, manifest: Manifest, *, demanded: str | None) -> str:
     listed = {record.path for record in manifest.files}
     for name in (ENVELOPE, PUBLIC_KEY):
         if name in listed or (public / name).is_symlink() or (public / name).exists():
@@ -51,7 +51,7 @@ def _unsigned(public: Path, manifest: Manifest, *, demanded: bool) -> str:
             )
     if demanded:
         raise IntegrityError(
-            "not signed, but internal/policy.toml demands a signature; have it signed by whoever "
+            f"not signed, but {demanded} demands a signature; have it signed by whoever "
             "answers for it (dpsynth approve --key)"
         )
     return "not signed: hashes find accidents and changes, not a forger who writes all of them anew"

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 
 from dpsynth.errors import IntegrityError
+from dpsynth.privacy.statement import PrivacyStatement
 from dpsynth.release.gate import Decision, decide
+from dpsynth.release.gate.outcome import json_number
 from dpsynth.release.manifest import Manifest
 from dpsynth.release.policy import policy_hash
 from dpsynth.release.verification.checks import Check, held
@@ -18,12 +20,16 @@ def check_verdict(parts: Parts) -> Iterator[Check]:
     manifest = parts.manifest
     if manifest is None:
         return
-    problems = [*_decision(manifest, parts.public.decision), *_place(manifest), *_facts(parts)]
+    public = parts.public
+    told = _decision(manifest, public.decision, public.statement)
+    problems = [*told, *_place(manifest), *_facts(parts)]
     message = f"verdict {manifest.verdict!r}, policy {manifest.policy_hash[:SHOWN]}"
     yield Check("verdict", not problems, "; ".join(problems) or message)
 
 
-def _decision(manifest: Manifest, decision: Decision | None) -> Iterator[str]:
+def _decision(
+    manifest: Manifest, decision: Decision | None, statement: PrivacyStatement | None
+) -> Iterator[str]:
     if decision is None:
         return
     if decision.verdict != manifest.verdict:
@@ -35,6 +41,41 @@ def _decision(manifest: Manifest, decision: Decision | None) -> Iterator[str]:
         yield "public/decision.json and public/manifest.json name different policies"
     if decision.edition != "public":
         yield "public/decision.json is the internal edition; it must not leave the house"
+    stopping = {rule.verdict for rule in decision.rules if rule.waiver is None} - {"allow"}
+    least = "refuse" if "refuse" in stopping else min(stopping, default="allow")
+    # Where rules are left out of the public edition, the verdict may be stricter than those shown.
+    if decision.verdict != least and (decision.verdict == "allow" or decision.publish != "overall"):
+        yield (
+            f"public/decision.json says {decision.verdict!r}, but its rules come to {least!r}; "
+            "it was changed"
+        )
+    yield from _found(decision, statement)
+
+
+def _found(decision: Decision, statement: PrivacyStatement | None) -> Iterator[str]:
+    """What the rules on the claim met must stand in the statement."""
+    if statement is None:
+        return
+    facts = {
+        "budget": statement.epsilon_spent,
+        "policy_fixed": statement.policy_hash,
+        "max_epsilon": max(statement.epsilon, statement.epsilon_spent),
+        "max_delta": statement.delta,
+        "max_input_generation": statement.input_generation,
+        "require_releasable": statement.releasable,
+        "allowed_generators": statement.generator,
+    }
+    if statement.ledger is not None:
+        facts["max_total_epsilon"] = statement.ledger.total_epsilon
+        facts["max_releases"] = statement.ledger.releases
+    for rule in decision.rules:
+        met = facts.get(rule.rule)
+        known = json_number(met) if isinstance(met, float) else met
+        if rule.rule in facts and rule.found != known:
+            yield (
+                f"public/decision.json: rule {rule.rule!r} met {rule.found!r}, public/privacy.json "
+                f"says {known!r}; one of them was changed"
+            )
 
 
 def _place(manifest: Manifest) -> Iterator[str]:

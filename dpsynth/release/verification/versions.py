@@ -1,7 +1,8 @@
 """A bundle made by another version of dpsynth: its figures are worked out again, its words are not.
 
 Wording changes from version to version. What a sentence says beside the figures is compared only by
-the version that wrote it; in every version hashes and signature cover the sentence.
+the version that wrote it. A signature covers the sentence in every version; without one, whoever
+claims another version in the statement can write what he likes there, and the check says so.
 """
 
 import importlib.metadata
@@ -20,11 +21,12 @@ def other_version(statement: PrivacyStatement | None) -> str | None:
     return None if made == importlib.metadata.version(PACKAGE) else made
 
 
-def not_compared(name: str, made: str) -> str:
+def not_compared(name: str, made: str, *, signed: bool) -> str:
     """What is said of words that were not compared."""
+    cover = "the signature covers them" if signed else "no signature covers them, so trust none"
     return (
-        f"{name}: made by {PACKAGE} {made}; its words are compared by that version alone, hashes "
-        "and signature cover them"
+        f"{name}: made by {PACKAGE} {made}; its words are compared by that version alone, and "
+        f"{cover}"
     )
 
 

@@ -69,11 +69,15 @@ def releases(data: ReportData) -> Reply:
             "The owner must state how many there were from the same people.",
             "open",
         )
-    count = f"{ledger.releases} release{'' if ledger.releases == 1 else 's'}"
+    counted = (
+        "The ledger books this release of the dataset and no other. It cost"
+        if ledger.releases == 1
+        else f"The ledger books {ledger.releases} releases of this dataset, this one included. "
+        "Together they cost"
+    )
     return Reply(
-        f"The ledger books {count} from this dataset, this one included. Together they cost "
-        f"epsilon {words.number(ledger.total_epsilon)} at delta {ledger.total_delta:g}; the most "
-        f"it will ever grant is {words.number(ledger.budget_epsilon)}. What was booked elsewhere, "
+        f"{counted} epsilon {words.number(ledger.total_epsilon)} at delta {ledger.total_delta:g}; "
+        f"the most it grants is {words.number(ledger.budget_epsilon)}. What was booked elsewhere, "
         "or nowhere, it cannot know."
     )
 
@@ -160,12 +164,22 @@ def mechanisms(data: ReportData) -> Reply:
     events = data.statement.events
     groups = words.group_shares(data.statement)
     shares = "; ".join(f"{name} {words.percent(share)}" for name, share in groups.items())
-    kinds = Counter(_kind(record) for record in events)
+    kinds: Counter[str] = Counter()
+    for record in events:
+        kinds[_kind(record)] += _times(record)
     how = "; ".join(f"{count} times {kind}" for kind, count in kinds.items())
     return Reply(
-        f"{len(events)} charges, each listed with its share: {shares}. In all: {how}. Trying "
-        "settings on the private table would be a charge as well; what is not listed was not asked."
+        f"{len(events)} charges, each listed with its share: {shares}. In all: {how}. To try "
+        "settings, to stop early or to choose among models on the private rows would be charges as "
+        "well: what is not listed, the generator did not ask. The audits are not charged; what "
+        "they found on real rows is not covered by epsilon."
     )
+
+
+def _times(record: EventRecord) -> int:
+    """How often noise was added: a charge for training holds many steps."""
+    steps = record.event.get("steps", 1)
+    return steps if isinstance(steps, int) else 1
 
 
 def _kind(record: EventRecord) -> str:
@@ -190,13 +204,14 @@ def domain(data: ReportData) -> Reply:
     """Which values can occur, and who said so."""
     kinds = Counter(column.kind for column in data.schema.columns)
     text = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-    bounded = " ".join(words.sentence(item) for item in data.statement.clamping)
+    # No capital for an item: it begins with the name of a column.
+    bounded = words.sentence("How values were bounded: " + "; ".join(data.statement.clamping))
     learned = "which of them were learned under the budget is listed as well"
     if data.decision.verdict != "allow" and data.edition == "public":
         learned = "what was learned under the budget is kept inside, as the release was stopped"
     return Reply(
         f"{len(data.schema.columns)} columns ({text}). Declared bounds and categories are listed; "
-        f"{learned}.{' ' + bounded if bounded else ''}"
+        f"{learned}.{' ' + bounded if data.statement.clamping else ''}"
     )
 
 
@@ -227,9 +242,10 @@ def accounting(data: ReportData) -> Reply:
         _ACCOUNTANTS.get(name, name) for name in (statement.accountant, statement.witness)
     )
     return Reply(
-        f"By {first}: epsilon {words.number(statement.epsilon_spent)}, an upper bound. A second "
-        f"accountant, by {second}, gives {words.number(statement.witness_epsilon)}. Both follow "
-        "from the listed events alone, and anybody can work them out again."
+        f"By {first}: epsilon {words.number(statement.epsilon_spent)}. A second accountant, by "
+        f"{second}, gives {words.number(statement.witness_epsilon)}. Both are upper bounds and "
+        "need not be equal. They follow from the listed events alone, and anybody can work them "
+        "out again."
     )
 
 
@@ -240,21 +256,28 @@ def ledger(data: ReportData) -> Reply:
         return Reply("Open: no ledger was kept; nothing attests the order of events.", "open")
     return Reply(
         f"In an append-only, hash-chained ledger, as release {record.release!r}; its entry "
-        f"{record.entries} has the hash {record.head}. The charges were booked before a row was "
-        "read."
+        f"{record.entries} has the hash {record.head}. The charges were booked before the "
+        "first question was put to the private rows."
     )
 
 
 def randomness(data: ReportData) -> Reply:
     """Where the noise came from."""
-    safe = "Nobody can draw it again." if data.statement.releasable else "It can be drawn again."
+    safe = (
+        "The key was not kept, so that the noise cannot be drawn again."
+        if data.statement.releasable
+        else "It can be drawn again."
+    )
     return Reply(f"{words.sentence(data.statement.noise_source)} {safe}")
 
 
 def environment(data: ReportData) -> Reply:
     """Which software made it."""
     listed = ", ".join(f"{name} {version}" for name, version in data.statement.versions.items())
-    return Reply(f"{listed or 'No versions were recorded'}.")
+    return Reply(
+        f"{listed or 'No versions were recorded'}. The kind of machine and the other packages that "
+        "were installed are not recorded."
+    )
 
 
 def deployment(data: ReportData) -> Reply:

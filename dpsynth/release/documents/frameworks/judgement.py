@@ -8,7 +8,12 @@ from dpsynth.release.report import words
 from dpsynth.release.report.data import ReportData
 from dpsynth.release.waivers import Waiver
 
-_BADGES = {"allow": "kept", "refuse": "broken", "inconclusive": "not decided"}
+_BADGES = {"allow": "kept", "refuse": "broken", "inconclusive": "undecided"}
+_LENIENT = (
+    "no leak was found by the following, but the policy also lets an attack pass that could see "
+    "nothing, and it is not shown here whether they could"
+)
+_BLIND = "the attack could see nothing, which the policy lets pass"
 _HIDDEN = (
     "Open: the policy lets this edition show the verdict alone. The outcome of each rule is in "
     "internal/decision.json; ask the issuer."
@@ -65,19 +70,34 @@ def _subject(rule: RuleOutcome) -> str:
 
 
 def _outcomes(rules: Sequence[RuleOutcome]) -> Reply:
-    """Several rules; open where one was not decided, or was kept by an attack that saw nothing."""
-    decided = all(rule.verdict != "inconclusive" and _saw(rule) is not False for rule in rules)
-    text = " ".join(_outcome(rule) for rule in rules)
-    return Reply(text, "answered" if decided else "open")
+    """Several rules; one line for each that was not kept, one list for all that were.
+
+    Open where a rule was not decided, or where no rule is shown to have been able to see.
+    """
+    kept = [rule for rule in rules if rule.verdict == "allow"]
+    blind = [rule for rule in kept if _saw(rule) is False]
+    unsure = [rule for rule in kept if _saw(rule) is None and _blindness_passes(rule)]
+    clear = [rule for rule in kept if rule not in blind and rule not in unsure]
+    parts = [
+        *(_outcome(rule) for rule in rules if rule.verdict != "allow"),
+        _together("Kept", clear),
+        _together(f"Kept, but {_BLIND}", blind),
+        _together(_LENIENT, unsure),
+    ]
+    measured = any(_subject(rule) and rule not in blind and rule not in unsure for rule in rules)
+    decided = all(rule.verdict != "inconclusive" for rule in rules)
+    return Reply("\n".join(filter(None, parts)), "answered" if measured and decided else "open")
+
+
+def _together(what: str, rules: Sequence[RuleOutcome]) -> str:
+    return words.sentence(f"{what}: {', '.join(rule.rule for rule in rules)}") if rules else ""
 
 
 def _outcome(rule: RuleOutcome) -> str:
-    """One rule in a sentence: the outcome, what "kept" may hide, who set it aside."""
-    text = f"Rule {rule.rule!r}: {_BADGES[rule.verdict]}"
-    if rule.verdict == "allow" and _blindness_passes(rule) and _saw(rule) is not True:
-        text += " (no leak was found; an attack that could see nothing is let pass)"
+    """One rule that was not kept, in a sentence or two: why, and who set it aside."""
+    text = f"{_BADGES[rule.verdict]}: {rule.rule}"
     if rule.reason:
-        text += f": {rule.reason}"
+        text += f" ({rule.reason.rstrip('.')})"
     if rule.waiver is not None:
         text += f"; set aside by {rule.waiver.name} on {rule.waiver.date}"
     return words.sentence(text)
@@ -149,7 +169,9 @@ def policy(data: ReportData) -> Reply:
         return Reply(
             f"{name} It was fixed before the run by the statement's word; no ledger shows it."
         )
-    return Reply(f"{name} It was booked in the ledger before a row was read.")
+    return Reply(
+        f"{name} It was booked in the ledger before the first question was put to the private rows."
+    )
 
 
 def verdict(data: ReportData) -> Reply:
@@ -185,7 +207,7 @@ def _listed(found: Sequence[tuple[str, Waiver]]) -> str:
 def threshold(data: ReportData) -> Reply:
     """The limits on epsilon, delta and what they bound."""
     limits = [
-        f"Rule {rule.rule!r}: at most {rule.limit}, {_BADGES[rule.verdict]}."
+        f"Rule {rule.rule!r}: at most {words.number(rule.limit)}, {_BADGES[rule.verdict]}."
         for rule in data.decision.rules
         if rule.rule.startswith("max_") and isinstance(rule.limit, int | float)
     ]
@@ -209,8 +231,8 @@ def record(data: ReportData) -> Reply:
     """How the methods and results are documented, and how to check them."""
     return Reply(
         "Statement, decision and this certificate are files of the bundle, pinned by SHA-256 in "
-        "the manifest, which also pins the evidence in internal/. `dpsynth verify BUNDLE` works "
-        f"them out again. {signature(data).text}"
+        "the manifest, which also pins the evidence in internal/. `dpsynth verify` works them "
+        f"out again, the decision only where internal/ is at hand. {signature(data).text}"
     )
 
 

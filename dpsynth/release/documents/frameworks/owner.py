@@ -2,7 +2,7 @@
 
 from dpsynth.release.documents.frameworks.question import Reply, owner_must
 from dpsynth.release.report.data import ReportData
-from dpsynth.release.report.words import sentence
+from dpsynth.release.report.words import ENDS, sentence
 
 _AUDIENCES = {
     "public": "anybody",
@@ -106,4 +106,4 @@ def _stated(text: str, what: str) -> Reply:
 
 def _said(text: str) -> str:
     """The owner's words as they are: no capital where there was none, as in an address."""
-    return f"The owner states: {text}{'' if text.endswith('.') else '.'}"
+    return f"The owner states: {text}{'' if text.endswith(ENDS) else '.'}"

@@ -48,7 +48,7 @@ class Answer(BaseModel):
 
     Attributes:
         framework, field, question, where: as in `Question`.
-        answer: in plain words.
+        answer: in plain words; a line break separates lists of rules.
         status: "answered", "open" (a person must state or judge it), or "not applicable".
     """
 
