@@ -107,6 +107,7 @@ def approve(
         about=None if about is None else load_about(about),
         signer=signer_from(key),
         ledger=ledger,
+        waiting=say,
     )
     return show_decision(decision, out, as_json=as_json)
 
@@ -148,6 +149,7 @@ def verify(
         replay=replay,
         train=train,
         holdout=holdout,
+        waiting=say,
     )
     lines = [f"{'ok' if c.ok else 'FAILED':>8}  {c.name}: {c.message}" for c in outcome.checks]
     emit(

@@ -102,6 +102,8 @@ def _leaves(tree: QuantileTree, answer: TreeAnswer, *, rows: float) -> _Leaves:
         passed: dict[int, float] = {}
         span = tree.span(depth)
         for parent, counts in zip(level.parents, level.counts, strict=True):
+            if int(parent) not in inherited:
+                continue  # beyond the end of the grid, where there is nothing but noise
             first = int(parent) * tree.branching
             inside = min(tree.branching, -(-(tree.grid.size - first * span) // span))
             runs, run_masses = denoised(

@@ -30,6 +30,10 @@ NOTICE_S = 2.0
 """Whoever waits longer than this for another program is told so."""
 
 
+ATTEMPT_S = 1.0
+"""The longest single wait: inside the database nobody can be stopped by Ctrl-C."""
+
+
 class _LockedError(Exception):
     """Another program was in the way."""
 
@@ -150,7 +154,8 @@ class Store:
         with self._lock:
             while True:
                 until = self._timeout_s if told else min(NOTICE_S, self._timeout_s)
-                patience = max(0.01, until - (time.monotonic() - started))
+                left = max(0.01, until - (time.monotonic() - started))
+                patience = min(left, ATTEMPT_S)
                 with contextlib.suppress(_LockedError):
                     return self._attempt(work, writing=writing, patience_s=patience)
                 waited = time.monotonic() - started

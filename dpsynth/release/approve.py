@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dpsynth.errors import InputError, IntegrityError
-from dpsynth.privacy.ledger import Head, Ledger
+from dpsynth.privacy.ledger import Head, Ledger, Waiting
 from dpsynth.privacy.ledger_releases import charged
 from dpsynth.privacy.statement import PrivacyStatement
 from dpsynth.release.about import About
@@ -32,6 +32,7 @@ def approve(
     about: About | None = None,
     signer: Signer | None = None,
     ledger: str | Path | None = None,
+    waiting: Waiting | None = None,
     now: datetime | None = None,
 ) -> Decision:
     """Write a bundle anew with waivers, a signature or the owner's facts; the old one stays.
@@ -44,6 +45,7 @@ def approve(
         signer: who signs the new bundle.
         ledger: file or URL of the ledger that the release was charged to, to note the new bundle
             in; it must hold the release's charges.
+        waiting: told when another program keeps the ledger locked.
         now: time of the approval, with its zone; the clock's where absent. It becomes `created` of
             the new bundle, because a verdict with waivers holds from then on. When the table was
             made stands in `internal/ledger.json`.
@@ -65,7 +67,7 @@ def approve(
         _check_whole(bundle, verify_bundle(folder))
         _check_signed(folder, signer)
         contents = _decided_anew(read_bundle(folder), waivers, about)
-        book = None if ledger is None else _book(ledger, contents.statement)
+        book = None if ledger is None else _book(ledger, contents.statement, waiting)
         write_bundle(out, replace(contents, signer=signer, created=created))
     if book is not None:
         _note(book, contents.statement, Path(out))
@@ -85,12 +87,12 @@ def _decided_anew(
     )
 
 
-def _book(where: str | Path, statement: PrivacyStatement) -> Ledger:
+def _book(where: str | Path, statement: PrivacyStatement, waiting: Waiting | None) -> Ledger:
     """The book of the dataset that the release was charged to; the ledger is found whole."""
     record = statement.ledger
     if record is None:
         raise InputError(f"ledger {where}: the bundle names no ledger; leave --ledger out")
-    for book in Ledger.read_all(where):
+    for book in Ledger.read_all(where, waiting=waiting):
         if record.release in charged(book.entries(), book.dataset):
             book.verify(Head(entries=record.entries, hash=record.head))
             return book

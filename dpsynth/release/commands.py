@@ -6,7 +6,7 @@ from pathlib import Path
 from audits import registry
 from audits.errors import AuditError
 from dpsynth.errors import InputError
-from dpsynth.privacy.ledger import Head, Ledger
+from dpsynth.privacy.ledger import Head, Ledger, Waiting
 from dpsynth.privacy.ledger_releases import ReleaseRecord, charged
 from dpsynth.release.gate import Decision, decide
 from dpsynth.release.policy import parse_policy, policy_text_of
@@ -56,6 +56,7 @@ def verify_command(
     public_only: bool = False,
     key: Path | None = None,
     ledger: str | None = None,
+    waiting: Waiting | None = None,
 ) -> Verification:
     """All checks of `verify_bundle`, and with `replay` the audits once more.
 
@@ -65,6 +66,7 @@ def verify_command(
         public_only: only `public/` was handed over.
         key: file of the public key that must have signed it.
         ledger: file or URL of the ledger that must hold its charges.
+        waiting: told when another program keeps the ledger locked.
 
     Raises:
         InputError: no such folder, key or ledger, or `replay` without the private table.
@@ -77,7 +79,7 @@ def verify_command(
     if replay and public_only:
         raise InputError("replay needs internal/; leave out --public-only or --replay")
     trusted = None if key is None else load_public_key(key)
-    book = None if ledger is None else _Books(Ledger.read_all(ledger))
+    book = None if ledger is None else _Books(Ledger.read_all(ledger, waiting=waiting))
     with opened_bundle(bundle) as folder:
         outcome = verify_bundle(folder, public_only=public_only, key=trusted, ledger=book)
         if not replay:

@@ -64,23 +64,38 @@ def _check(found: Intervals, size: int) -> None:
 def test_any_answer_gives_valid_intervals(
     size: int, rows: float, std: float, seed: int, heavy: int
 ) -> None:
-    """Noise alone, with a few heavy nodes opened on each level, whether they are real or not."""
+    """Noise alone, with a few heavy nodes opened on each level, whether they are real or not.
+
+    Some of them lie beyond the end of the grid, as noise opens those as well.
+    """
     tree, rng = _tree(size), np.random.default_rng(seed)
     levels: list[TreeLevel] = []
     parents = np.zeros(1, dtype=np.int64)
-    for level in range(1, tree.levels + 1):
+    for _ in range(tree.levels):
         counts = rng.normal(0, std, (len(parents), tree.branching))
         levels.append(TreeLevel(parents, counts))
         if not heavy:
             break
-        nodes = -(-size // tree.span(level))
         children = (parents[:, None] * tree.branching + np.arange(tree.branching)).ravel()
-        children = children[children < nodes]
         chosen = np.sort(rng.choice(children, min(heavy, len(children)), replace=False))
         row, child = chosen // tree.branching, chosen % tree.branching
         counts[np.searchsorted(parents, row), child] += 1e4
         parents = chosen
     _check(cut(tree, TreeAnswer(tuple(levels), std), rows=rows, rules=RULES), size)
+
+
+@pytest.mark.parametrize("size", [5, 257, 70_000, 100_001])
+def test_a_node_beyond_the_grid_that_noise_opened_is_passed_over(size: int) -> None:
+    tree = _tree(size)
+    levels: list[TreeLevel] = []
+    parents = np.zeros(1, dtype=np.int64)
+    for _ in range(tree.levels):
+        counts = np.zeros((1, tree.branching))
+        counts[0, -1] = 100.0
+        levels.append(TreeLevel(parents, counts))
+        parents = parents * tree.branching + tree.branching - 1
+    assert tree.levels == 1 or int(parents[0]) >= size
+    _check(cut(tree, TreeAnswer(tuple(levels), 10.0), rows=1000.0, rules=RULES), size)
 
 
 @pytest.mark.parametrize("size", [5_000, 100_000, 2**40])

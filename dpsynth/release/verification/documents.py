@@ -106,7 +106,7 @@ def _same(folder: Path, name: str, make: Callable[[], str]) -> str:
     if found != make():
         raise IntegrityError(
             f"public/{name} is not what the facts of this release give; it was changed after the "
-            "run"
+            "run, or written by a build of this version that words it otherwise"
         )
     return f"public/{name} says what the facts of this release give"
 
