@@ -85,7 +85,7 @@ class PrivacyStatement(_Frozen):
         versions: package name -> version.
         ledger: where it was booked, and the total over all releases; None without a ledger.
         policy_hash: of the release policy, booked in the ledger with the charges, before the first
-            look at a row; None where no policy was fixed.
+            question to the rows; None where no policy was fixed.
         input_generation: 0 for rows that nobody knows to be synthetic, else how often they went
             through a generator before.
         sentence: the guarantee in one sentence.

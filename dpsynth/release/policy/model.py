@@ -121,7 +121,8 @@ class Policy(_Frozen):
             named recipients ("internal"), or developers and testers ("development").
         publish: what of the evidence measured on real rows `public/` may show: "overall" (the
             verdict of the whole and the rules on the claim), "verdict" (allow or refuse per rule,
-            no figure) or "coarse" (figures rounded outwards to steps of 0.05).
+            no figure) or "coarse" (figures rounded outwards: shares to steps of 0.05, larger ones
+            to wider steps).
         waivers: which outcomes a named person may set aside: "none", "inconclusive" ones, or "any".
         max_epsilon, max_delta: the largest budget a release may have asked for.
         max_total_epsilon: what all releases about the same people may cost together, by the ledger.

@@ -11,7 +11,7 @@ number comes from:
 `[[figure]]` limits one audit figure, `[[finding]]` requires one audit finding, `[[group]]` requires
 that one of several tests would have noticed. Measuring first and choosing the limit afterwards is
 not a test, so `policy_hash` pins the content of the file, and the ledger books that hash before the
-first look at a row.
+first question is put to the rows.
 """
 
 import difflib
