@@ -168,10 +168,12 @@ def show_decision(
         if rule.verdict != "allow" and rule.waiver is None:
             say(f"{rule.verdict}: {rule.rule}: {rule.reason}")
     say_unused(decision)
+    # Why a release was stopped stands in the owner's edition.
+    edition = "public" if decision.verdict == "allow" else "internal"
     emit(
         {"verdict": decision.verdict, "bundle": str(bundle), **facts},
         as_json=as_json,
-        text=f"verdict: {decision.verdict}\nreport:  {bundle / 'public' / 'report.html'}",
+        text=f"verdict: {decision.verdict}\nreport:  {bundle / edition / 'report.html'}",
     )
     return decision.exit_code
 

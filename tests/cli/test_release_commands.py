@@ -141,12 +141,24 @@ def test_a_waiver_by_name_lets_a_refused_table_out(
     assert not list((pilot["bundle"] / "public").glob("synthetic.*"))
     command = ["approve", str(pilot["bundle"]), "--waivers", str(waivers)]
     keys = ["--key", str(pilot["key"]), "--ledger", str(pilot["ledger"])]
-    assert "verdict: allow" in output(capsys, [*command, *keys, "-o", str(out)])
+    said = output(capsys, [*command, *keys, "-o", str(out)])
+    assert "verdict: allow" in said
+    assert str(out / "public" / "report.html") in said
     assert (out / "public" / "synthetic.csv").exists()
     assert "Erika Muster" in (out / "public" / "report.html").read_text(encoding="utf-8")
     known = ["--key", str(pilot["public"]), "--ledger", str(pilot["ledger"])]
     assert "noted with this very bundle" in output(capsys, ["verify", str(out), *known])
     assert "verified" in output(capsys, ["verify", str(pilot["bundle"]), *known]).splitlines()
+
+
+def test_signed_anew_a_refused_table_stays_refused(
+    pilot: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "still"
+    command = ["approve", str(pilot["bundle"]), "--key", str(pilot["key"]), "-o", str(out)]
+    said = output(capsys, command, code=3)
+    assert "verdict: refuse" in said
+    assert str(out / "internal" / "report.html") in said, "why it was stopped stands there"
 
 
 def test_the_gate_takes_waivers_too(
