@@ -1,107 +1,115 @@
-"""Utility of the synthetic table: fit, sample, score, at several epsilons and seeds.
+"""Utility of synthetic tables, side by side with other systems: fit, sample, score.
 
-    python benchmarks/utility.py DATA --scorer SCORE.py [--epsilon 1 10] [--seeds 3] [--json OUT]
+    python benchmarks/utility.py --tables DIR... [--made parity]
+        [--systems dpsynth aim mst dpctgan tabularargn independent]
+        [--epsilon 1 3 10] [--seeds 3] [--scorer SCORE.py] [--cache DIR] [--limit-minutes 75]
+        [--retry-failed] [--only-known] [--json OUT] [--markdown OUT]
 
-DATA is a folder with train.csv, test.csv and meta.json (columns with kind, lower, upper, categories
-and missing; and the target of the prediction task). SCORE.py is a command
-`SCORE.py TRAIN TEST SYNTH --target COL` that prints one JSON object. The private fit reads
-train.csv only; time and memory are those of the fit.
+DIR is a folder with train.csv, test.csv and meta.json (columns with kind, lower, upper, categories
+and missing; and the target of the prediction task). Each run fits in a process of its own on one
+thread and draws as many rows as train.csv has. A rival's environment is made on first use. Results
+are kept in the cache by a hash of all they depend on, so a stopped benchmark goes on where it was
+(--only-known reports what there is), and a system that fails is a line of its own. SCORE.py is
+called as `SCORE.py TRAIN TEST SYNTHETIC --target COLUMN` and prints one JSON object; without it
+utility_score.py beside this file is used. Run it alone on the machine: it tells times by the clock.
 """
 
 import argparse
 import json
-import resource
-import statistics
-import subprocess
-import sys
-import tempfile
-import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from dpsynth import Schema, Synthesizer
-from dpsynth.table import Table
-from dpsynth.writing import write_frame
-
-SHOWN = ("tvd1", "tvd2", "tvd3", "tstr_auc", "c2st_auc")
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from utility_cache import DONE, Cache
+from utility_report import BEST, markdown
+from utility_runs import OWN_SCORER, Bench, Run
+from utility_systems import ALL, System
+from utility_tables import MADE, BenchmarkTable, made
 
 
 def main() -> None:
-    arguments = _arguments()
-    schema, target = read_meta(arguments.data / "meta.json")
-    results: list[dict[str, Any]] = []
-    for epsilon in arguments.epsilon:
-        for seed in range(arguments.seeds):
-            results.append(_one(arguments, schema, target, epsilon, seed))
-            print(json.dumps(results[-1]), file=sys.stderr, flush=True)
-    print(markdown(results))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=1))
-
-
-def read_meta(path: Path) -> tuple[Schema, str]:
-    """The schema that a benchmark table's owner would declare, and its target column."""
-    meta = json.loads(path.read_text())
-    columns = []
-    for name, facts in meta["columns"].items():
-        known = {
-            key: facts[key] for key in ("kind", "lower", "upper", "categories") if key in facts
-        }
-        columns.append({"name": name, **known, "nullable": bool(facts.get("missing", True))})
-    return Schema.from_dict({"columns": columns}), str(meta["target"])
-
-
-def _one(
-    arguments: argparse.Namespace, schema: Schema, target: str, epsilon: float, seed: int
-) -> dict[str, Any]:
-    train = arguments.data / "train.csv"
-    started, cpu = time.perf_counter(), time.process_time()
-    settings = Synthesizer(
-        epsilon=epsilon, delta=arguments.delta, schema=schema, generator=arguments.generator
+    given = _arguments()
+    cache = Cache(given.cache)
+    bench = Bench(
+        cache,
+        scorer=given.scorer.absolute(),
+        limit_s=given.limit_minutes * 60,
+        again=given.retry_failed,
     )
-    model = settings.fit(train)
-    spent = {
-        "fit_s": round(time.perf_counter() - started, 1),
-        "fit_cpu_s": round(time.process_time() - cpu, 1),
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        synthetic = Path(folder) / "synthetic.csv"
-        write_frame(model.sample(Table.read(train).num_rows, seed=seed), synthetic)
-        command = [sys.executable, "-W", "ignore", str(arguments.scorer), str(train)]
-        command += [str(arguments.data / "test.csv"), str(synthetic), "--target", target]
-        scored = subprocess.run(command, capture_output=True, text=True, check=True)
-    return {"epsilon": epsilon, "run": seed, **spent, **json.loads(scored.stdout)}
+    tables = [*map(BenchmarkTable, given.tables), *(made(name, cache) for name in given.made)]
+    systems = [ALL[name] for name in given.systems]
+    runs = [
+        Run(system, table, epsilon, given.delta, seed)
+        for seed in range(given.first_seed, given.first_seed + given.seeds)
+        for epsilon in given.epsilon
+        for table in tables
+        for system in systems
+    ]
+    runs = [run for run in runs if bench.known(run)] if given.only_known else runs
+    rows = results(bench, runs, Console(stderr=True))
+    report = markdown(rows, {system.name: system.about() for system in systems})
+    _write(given, rows, systems, report)
 
 
-def markdown(results: list[dict[str, Any]]) -> str:
-    """Median and range over the runs, one line an epsilon."""
-    lines = ["| epsilon | runs | " + " | ".join(SHOWN) + " | fit s |"]
-    lines.append("|---" * (len(SHOWN) + 3) + "|")
-    for epsilon in sorted({r["epsilon"] for r in results}):
-        runs = [r for r in results if r["epsilon"] == epsilon]
-        cells = [_cell([r[name] for r in runs]) for name in (*SHOWN, "fit_s")]
-        lines.append(f"| {epsilon:g} | {len(runs)} | " + " | ".join(cells) + " |")
-    floors = [f"{k} {v}" for k, v in results[0].items() if k.endswith("floor") or k == "trtr_auc"]
-    return "\n".join([*lines, "", f"Real test rows against train: {', '.join(floors)}"])
+def results(bench: Bench, runs: Iterable[Run], console: Console) -> list[dict[str, Any]]:
+    """Every run's row, in the order given; what is running is shown, a line for each one ended."""
+    runs = list(runs)
+    fresh = sum(not bench.known(run) for run in runs)
+    console.print(f"{len(runs)} runs, {len(runs) - fresh} of them known")
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    rows = []
+    with Progress(TextColumn("{task.description}"), *columns, console=console) as progress:
+        task = progress.add_task("", total=len(runs))
+        for run in runs:
+            progress.update(task, description=run.title)
+            rows.append(bench.result(run))
+            progress.advance(task)
+            progress.print(f"{run.title}: {_told(rows[-1])}", highlight=False, soft_wrap=True)
+    return rows
 
 
-def _cell(values: list[float]) -> str:
-    digits = 1 if max(values) > 2 else 4
-    low, high = min(values), max(values)
-    return f"{statistics.median(values):.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+def _told(row: dict[str, Any]) -> str:
+    if row["status"] != DONE:
+        return f"failed: {row['message']}"
+    figures = " ".join(f"{name} {row[name]:.4f}" for name in BEST)
+    cost = f"fit {row['fit_s']:.0f} s, CPU {row['fit_cpu_s']:.0f} s, peak {row['peak_mb']:.0f} MB"
+    return f"{figures}, {cost}"
+
+
+def _write(
+    given: argparse.Namespace, rows: list[dict[str, Any]], systems: list[System], report: str
+) -> None:
+    if given.json:
+        about = {system.name: system.about() for system in systems}
+        given.json.write_text(json.dumps({"systems": about, "results": rows}, indent=1))
+    if given.markdown:
+        given.markdown.write_text(report)
+    else:
+        print(report)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--scorer", type=Path, required=True)
-    parser.add_argument("--epsilon", type=float, nargs="+", default=[1.0, 10.0])
+    parser.add_argument("--tables", type=Path, nargs="+", default=[], metavar="DIR")
+    parser.add_argument("--made", nargs="+", default=[], choices=sorted(MADE))
+    parser.add_argument("--systems", nargs="+", default=list(ALL), choices=list(ALL))
+    parser.add_argument("--epsilon", type=float, nargs="+", default=[1.0, 3.0, 10.0])
     parser.add_argument("--delta", type=float, default=1e-5)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--generator", default="autoregressive")
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--scorer", type=Path, default=OWN_SCORER)
+    parser.add_argument("--cache", type=Path, default=Path("benchmark-cache"))
+    parser.add_argument("--limit-minutes", type=float, default=75.0)
+    parser.add_argument("--retry-failed", action="store_true")
+    parser.add_argument("--only-known", action="store_true")
     parser.add_argument("--json", type=Path)
-    return parser.parse_args()
+    parser.add_argument("--markdown", type=Path)
+    given = parser.parse_args()
+    if not given.tables and not given.made:
+        parser.error("no table: name folders with --tables, or --made parity")
+    return given
 
 
 if __name__ == "__main__":

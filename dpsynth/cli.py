@@ -15,6 +15,7 @@ import typer
 
 from audits.errors import AuditError
 from dpsynth.cli_audit import attacks, audit
+from dpsynth.cli_errors import errors, sample_replicates
 from dpsynth.cli_ledger import ledger_app
 from dpsynth.cli_options import (
     HELP,
@@ -47,7 +48,7 @@ from dpsynth.cli_shared import (
     synthesizer_for,
 )
 from dpsynth.console import bars, emit, say
-from dpsynth.errors import DPSynthError
+from dpsynth.errors import DPSynthError, InputError
 
 if TYPE_CHECKING:
     from dpsynth.synthesizer import Synthesizer
@@ -158,6 +159,7 @@ def plan(
     epsilon: Epsilon,
     schema_file: Annotated[Path, typer.Option("--schema", help="Schema file (TOML).")],
     delta: Delta = DELTA,
+    generator: GeneratorName = "autoregressive",
     as_json: AsJson = False,
 ) -> int:
     """What a fit will ask and cost; reads no data.
@@ -169,7 +171,7 @@ def plan(
     from dpsynth.schema import Schema
 
     declared = Schema.from_toml(schema_file)
-    made = make_plan(declared.modelled, epsilon=epsilon, delta=delta)
+    made = make_plan(declared.modelled, epsilon=epsilon, delta=delta, generator=generator)
     cap = declared.max_rows_per_unit
     emit(plan_json(made, cap), as_json=as_json, text=plan_text(made, cap))
     return 0
@@ -276,27 +278,49 @@ def sample(
     out: Out,
     rows: Rows = None,
     where: Annotated[
-        list[str] | None, typer.Option(help="COL=VALUE: only such rows (repeatable).")
+        list[str] | None,
+        typer.Option(
+            help="COL=VALUE, COL=LOW..HIGH or COL=ONE|OTHER: only such rows (repeatable)."
+        ),
+    ] = None,
+    fill: Annotated[
+        Path | None, typer.Option(help="Table whose missing cells are filled; no new rows.")
+    ] = None,
+    replicates: Annotated[
+        int | None, typer.Option(help="Write a folder of tables for inference, from so many.")
     ] = None,
     seed: Seed = None,
     as_json: AsJson = False,
 ) -> int:
-    """Draw synthetic rows; costs no budget.
+    """Draw synthetic rows, or fill the gaps of a table; costs no budget.
 
     Example: dpsynth sample model --rows 10000 -o synthetic.csv
     """
-    from dpsynth.fitted import FittedModel
-    from dpsynth.writing import write_frame
+    from dpsynth.cli_sample import fill_table, sample_table
 
     must_be_new(out)
-    fitted = FittedModel.load(model)
-    wanted = pairs(where or ())
-    frame = fitted.sample(rows, seed=seed, where=wanted)
-    write_frame(frame, out)
-    emit({"rows": len(frame), "out": str(out)}, as_json=as_json, text=f"{out}: {len(frame)} rows")
-    return 0
+    if fill is not None and replicates is not None:
+        raise InputError("--fill makes one table; leave out --replicates")
+    if replicates is not None:
+        return sample_replicates(
+            model,
+            out,
+            count=replicates,
+            rows=rows,
+            where=pairs(where or ()),
+            seed=seed,
+            as_json=as_json,
+        )
+    if fill is None:
+        return sample_table(
+            model, out, rows=rows, where=pairs(where or ()), seed=seed, as_json=as_json
+        )
+    if rows is not None or where:
+        raise InputError("--fill keeps the rows of its table; leave out --rows and --where")
+    return fill_table(model, fill, out, seed=seed, as_json=as_json)
 
 
+app.command()(errors)
 app.command()(audit)
 
 

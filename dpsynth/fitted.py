@@ -1,35 +1,48 @@
 """A fitted model: public weights, codec and privacy statement; sampling, saving, loading.
 
-A model folder holds `model.json`, `weights.safetensors`, `privacy.json` and `checksums.json`;
-nothing in it is executable and no private row is in it.
+A model folder holds `model.json`, `weights.safetensors`, `privacy.json` and `checksums.json`, and
+`measured.safetensors` where pairs of columns were measured; nothing in it is executable and no
+private row is in it.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from dpsynth.columns import nearest
-from dpsynth.encoding.codec import DAY, CategoryCodec, ColumnCodec, NumberCodec, TableCodec
+from dpsynth.encoding.codec import CategoryCodec, ColumnCodec, NumberCodec, TableCodec
+from dpsynth.error_simulation import find_expected_errors
 from dpsynth.errors import InputError, IntegrityError
+from dpsynth.expected_errors import ExpectedErrors
 from dpsynth.generators import registry
 from dpsynth.generators.base import Layout
-from dpsynth.iso_time import format_datetime, iso_seconds
+from dpsynth.iso_time import format_datetime
 from dpsynth.privacy.statement import PrivacyStatement
+from dpsynth.refinement.measured import Measured
+from dpsynth.refinement.stored import (
+    MEASURED,
+    measured_facts,
+    measured_from,
+    measured_tables,
+)
+from dpsynth.replicates import Progress, make_replicates
+from dpsynth.sampling.filling import CANDIDATES
+from dpsynth.sampling.sampler import ConditionalSample, Filled, TableSampler, joined
 from dpsynth.schema import Column, Schema
+from dpsynth.table import Table
 from dpsynth.writing import atomic_directory
 
-FORMAT = "dpsynth.model/1"
+FORMAT = "dpsynth.model/2"
 _MODEL, _WEIGHTS, _PRIVACY, _SUMS = (
     "model.json",
     "weights.safetensors",
@@ -37,11 +50,6 @@ _MODEL, _WEIGHTS, _PRIVACY, _SUMS = (
     "checksums.json",
 )
 _LARGEST_SAMPLE = 100_000_000
-_MOST_DRAWS = 200
-"""Rows drawn for each row wanted, before a condition is called too rare."""
-_LEAST_WANTED = 100
-"""Fewer rows than this are searched for as long as this many."""
-_LEAST_BLOCK, _LARGEST_BLOCK = 2_000, 100_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,6 +66,7 @@ class FittedModel:
         privacy: the privacy statement.
         unit: the schema's privacy unit column, or None.
         max_rows_per_unit: rows kept of one unit.
+        measured: the noisy tables of pairs that the model rests on; None where none were measured.
     """
 
     generator: str
@@ -69,6 +78,7 @@ class FittedModel:
     privacy: PrivacyStatement
     unit: str | None
     max_rows_per_unit: int
+    measured: Measured | None = None
 
     @property
     def rows(self) -> int:
@@ -104,9 +114,7 @@ class FittedModel:
             rows: how many; by default the noisy row count.
             seed: makes the sample repeatable; or
             rng: the stream to draw from.
-            where: only rows with these values, by column name: the value's text, "" for a missing
-                one; numbers and dates are compared by value. Rows are drawn until enough fit, so
-                they follow the model's conditional distribution exactly.
+            where: conditions by column name; see `sample_where`.
 
         Returns:
             a frame with the columns of the fitted table, in order.
@@ -115,44 +123,145 @@ class FittedModel:
             InputError: rows is not between 1 and 100,000,000, `where` names a column or a value
                 outside the public domain, or too few rows fit it.
         """
+        return self.sample_where(where or {}, rows, seed=seed, rng=rng).frame
+
+    def sample_where(
+        self,
+        where: Mapping[str, str],
+        rows: int | None = None,
+        *,
+        seed: int | None = None,
+        rng: np.random.Generator | None = None,
+    ) -> ConditionalSample:
+        """Synthetic rows that fit a condition, and how much they are worth.
+
+        The rows follow the model's conditional distribution (docs/sampling.md says how).
+
+        Args:
+            where: by column name a value's text, "" for a missing one, a range `30..40` of numbers
+                or dates (either end may be left out), or several of these separated by `|`. A text
+                that is a category stands for that category, whatever signs are in it.
+            rows, seed, rng: as in `sample`.
+
+        Raises:
+            InputError: as in `sample`.
+        """
+        return joined(self.sample_parts(rows, where=where, seed=seed, rng=rng))
+
+    def sample_parts(
+        self,
+        rows: int | None = None,
+        *,
+        where: Mapping[str, str] | None = None,
+        seed: int | None = None,
+        rng: np.random.Generator | None = None,
+    ) -> Iterator[ConditionalSample]:
+        """The rows of `sample_where` in parts of bounded size, for tables larger than memory.
+
+        Raises:
+            InputError: as in `sample`.
+        """
         count = self.rows if rows is None else rows
         check_rows(count)
         stream = rng if rng is not None else np.random.default_rng(seed)
-        if where:
-            frame = self._conditional(count, where, rng=stream)
-        else:
-            frame = self._draw(count, rng=stream)
-        fresh = {n: np.arange(1, count + 1) for n in self.names if n not in frame.columns}
-        return frame.assign(**fresh)[list(self.names)]
+        yield from self._sampler.parts(count, where=where, rng=stream)
 
-    def _draw(self, rows: int, *, rng: np.random.Generator) -> pd.DataFrame:
-        """Rows of the modelled columns, shape (rows, modelled columns)."""
-        codes = registry.load(self.generator).sample(self.model, rows, rng=rng)
-        return self.codec.decode(codes, rng=rng)
-
-    def _conditional(
-        self, rows: int, where: Mapping[str, str], *, rng: np.random.Generator
+    def fill(
+        self,
+        frame: pd.DataFrame,
+        *,
+        seed: int | None = None,
+        rng: np.random.Generator | None = None,
     ) -> pd.DataFrame:
-        """Rows that fit `where`, by rejection."""
-        wanted = {name: wanted_value(self, name, text) for name, text in where.items()}
-        most = _MOST_DRAWS * max(rows, _LEAST_WANTED)
-        usual = min(max(rows, _LEAST_BLOCK), _LARGEST_BLOCK)
-        kept: list[pd.DataFrame] = []
-        found = drawn = 0
-        while found < rows and drawn < most:
-            block = min(usual, most - drawn)
-            frame = self._draw(block, rng=rng)
-            fits = np.logical_and.reduce([_equals(frame[n], v) for n, v in wanted.items()])
-            kept.append(frame[fits])
-            found += int(fits.sum())
-            drawn += block
-        if found < rows:
-            asked = ", ".join(f"{name}={text}" for name, text in where.items())
-            raise InputError(
-                f"only {found} of {drawn} synthetic rows fit {asked} ({found / drawn:.3%}), and "
-                f"{rows} are wanted; ask for fewer rows or for less in --where"
-            )
-        return pd.concat(kept, ignore_index=True).head(rows)
+        """The frame with its missing cells filled; see `fill_cells`."""
+        return self.fill_cells(frame, seed=seed, rng=rng).frame
+
+    def fill_cells(
+        self,
+        table: pd.DataFrame | Table,
+        *,
+        candidates: int = CANDIDATES,
+        seed: int | None = None,
+        rng: np.random.Generator | None = None,
+    ) -> Filled:
+        """Fill missing cells from the model's distribution given the row's other cells.
+
+        Cells that are there stay as they are, and the result holds them: it is as private as the
+        table that was given, whatever the model's epsilon is.
+
+        Args:
+            table: rows of some or all of the model's columns; a column that it lacks is filled
+                wholly, an identifier by fresh numbers.
+            candidates: rows drawn for each row, one of which is picked by weight; more come nearer
+                to the conditional distribution.
+            seed, rng: as in `sample`.
+
+        Raises:
+            InputError: a column that the model does not know, a cell outside its domain, or a
+                generator that cannot draw column by column.
+        """
+        stream = rng if rng is not None else np.random.default_rng(seed)
+        return self._sampler.fill(Table.read(table), candidates=candidates, rng=stream)
+
+    def replicates(
+        self,
+        count: int = 10,
+        *,
+        seed: int | None = None,
+        rng: np.random.Generator | None = None,
+        progress: Progress = lambda done, total: None,
+    ) -> "tuple[FittedModel, ...]":
+        """Models that this one might have been with other rows and other noise; cost no budget.
+
+        Analyse a table of each and pass the answers to `dpsynth.inference.combine`; see
+        docs/errors.md.
+
+        Args:
+            count: how many, 1 to 1,000.
+            seed: makes them repeatable; or
+            rng: the stream to draw from.
+            progress: told of each (done, in all).
+
+        Raises:
+            InputError: count is out of range, or the model was fitted without measured pairs (the
+                independent generator, training of one's own, a single column).
+        """
+        stream = rng if rng is not None else np.random.default_rng(seed)
+        return tuple(r.model for r in make_replicates(self, count, rng=stream, progress=progress))
+
+    def expected_errors(
+        self,
+        pairs: Sequence[tuple[str, str]] | None = None,
+        *,
+        replicates: int = 10,
+        rows: int | None = None,
+        seed: int | None = None,
+        rng: np.random.Generator | None = None,
+        progress: Progress = lambda done, total: None,
+    ) -> ExpectedErrors:
+        """How far counts of a synthetic table may be off the private table's; costs no budget.
+
+        Args:
+            pairs: names of two columns each; None takes every pair that was measured.
+            replicates: releases to simulate, 1 to 1,000; with 10 an error is known to about a
+                quarter.
+            rows: of the synthetic table; its counts are scaled to the noisy row count.
+            seed, rng, progress: as in `replicates`.
+
+        Raises:
+            InputError: as in `replicates`, a pair names a column that is not modelled, or rows is
+                not between 1 and 100,000,000.
+        """
+        if rows is not None:
+            check_rows(rows)
+        stream = rng if rng is not None else np.random.default_rng(seed)
+        return find_expected_errors(
+            self, pairs, replicates=replicates, rows=rows, rng=stream, progress=progress
+        )
+
+    @cached_property
+    def _sampler(self) -> TableSampler:
+        return TableSampler(registry.load(self.generator), self.model, self.codec, self.names)
 
     def to_files(self) -> dict[str, bytes]:
         """The model folder's files."""
@@ -162,6 +271,8 @@ class FittedModel:
             _WEIGHTS: save_tensors(tensors),
             _PRIVACY: self.privacy.to_json_text().encode(),
         }
+        if self.measured is not None:
+            files[MEASURED] = measured_tables(self.measured)
         sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
         return files | {_SUMS: json.dumps(sums, indent=1).encode()}
 
@@ -207,7 +318,9 @@ class FittedModel:
             "max_rows_per_unit": self.max_rows_per_unit,
             "rows": self.layout.rows,
             "one_way": [p.tolist() for p in self.layout.one_way],
+            "pairs": None if self.layout.pairs is None else [list(p) for p in self.layout.pairs],
             "codec": self.codec.to_json(),
+            "measured": None if self.measured is None else measured_facts(self.measured),
         }
 
     @classmethod
@@ -219,7 +332,8 @@ class FittedModel:
             )
         codec = TableCodec.from_json(facts["codec"])
         one_way = tuple(np.array(p, dtype=np.float64) for p in facts["one_way"])
-        layout = Layout(codec.sizes, one_way, float(facts["rows"]))
+        pairs = None if facts["pairs"] is None else tuple((i, j) for i, j in facts["pairs"])
+        layout = Layout(codec.sizes, one_way, float(facts["rows"]), pairs)
         generator = registry.load(facts["generator"])
         model = generator.build(layout, options=facts["options"], rng=np.random.default_rng(0))
         model.load_state_dict(load_tensors(files[_WEIGHTS]))
@@ -233,6 +347,7 @@ class FittedModel:
             privacy=PrivacyStatement.from_json_text(files[_PRIVACY].decode()),
             unit=facts["unit"],
             max_rows_per_unit=int(facts["max_rows_per_unit"]),
+            measured=measured_from(facts["measured"], files.get(MEASURED), layout),
         )
 
 
@@ -246,93 +361,31 @@ def check_rows(rows: int) -> None:
         raise InputError(f"rows is {rows}; ask for 1 to {_LARGEST_SAMPLE}")
 
 
-def wanted_value(model: FittedModel, name: str, text: str) -> str | float | bool | None:
-    """The decoded value that a text in `where` stands for; None for a missing one.
-
-    Raises:
-        InputError: a column that is not modelled, or a value that the model never makes.
-    """
-    parts = {part.column.name: part for part in model.codec.parts}
-    if name not in parts:
-        why = "is an identifier, made afresh" if name in model.names else "is not in the model"
-        raise InputError(
-            f"where: column {name!r} {why}{nearest(name, tuple(parts))}; it has {', '.join(parts)}"
-        )
-    part = parts[name]
-    if text == "":
-        if part.missing is None:
-            raise InputError(f"where: column {name!r} has no missing values; give a value")
-        return None
-    return _category(part, text) if isinstance(part, CategoryCodec) else _number(part, text)
-
-
-def _category(part: CategoryCodec, text: str) -> str | bool:
-    boolean = part.column.kind == "boolean"
-    known = ("true", "false") if boolean else part.categories
-    value = text.lower() if boolean else text
-    if value not in known:
-        raise InputError(
-            f"where: column {part.column.name!r} has no value {text!r}{nearest(text, known)}; "
-            f"allowed: {', '.join(known[:20])}{', ...' if len(known) > 20 else ''}"
-        )
-    return value == "true" if boolean else value
-
-
-def _number(part: NumberCodec, text: str) -> str | float:
-    name, dates = part.column.name, part.column.kind == "datetime"
-    resolution: Literal["day", "second"] = "day" if part.grid.step % DAY == 0 else "second"
-
-    def shown(value: float) -> str:
-        return str(format_datetime(np.array([value]), resolution)[0]) if dates else f"{value:.12g}"
-
-    try:
-        value = iso_seconds(text) if dates else float(text)
-    except ValueError:
-        value = None
-    if value is None or not np.isfinite(value):
-        kind = "an ISO 8601 date" if dates else "a number"
-        raise InputError(f"where: column {name!r}: {text!r} is not {kind}; give one")
-    ends = part.grid.value(np.array([0, max(part.grid.size - 1, 0)]))
-    near = float(part.grid.value(part.grid.index(np.array([value])))[0])
-    if abs(near - value) > 1e-6 * part.grid.step:
-        raise InputError(
-            f"where: column {name!r} has no value {text!r}; nearest: {shown(near)}, allowed: "
-            f"{shown(ends[0])} to {shown(ends[1])} in steps of "
-            f"{part.grid.step:g}{' seconds' if dates else ''}"
-        )
-    return shown(near) if dates else near
-
-
-def _equals(values: pd.Series, wanted: str | float | bool | None) -> NDArray[np.bool_]:
-    """Which values are the wanted one, shape (rows,)."""
-    if wanted is None:
-        return values.isna().to_numpy()
-    if isinstance(wanted, float):
-        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
-        return np.asarray(np.isclose(numbers, wanted, rtol=1e-12, atol=1e-12))
-    return (values == wanted).fillna(False).to_numpy(dtype=bool)
-
-
 def _checked_files(folder: Path) -> dict[str, bytes]:
-    files: dict[str, bytes] = {}
-    for name in (_SUMS, _MODEL, _WEIGHTS, _PRIVACY):
-        path = folder / name
-        if not path.is_file():
-            raise IntegrityError(f"{path}: missing; a model folder needs it: copy the folder whole")
-        files[name] = path.read_bytes()
+    sums_bytes = _read(folder / _SUMS)
     try:
-        sums = json.loads(files[_SUMS])
+        sums = json.loads(sums_bytes)
     except ValueError as error:
         raise IntegrityError(
             f"{folder / _SUMS}: not JSON ({error}); use an unchanged copy"
         ) from error
-    for name in (_MODEL, _WEIGHTS, _PRIVACY):
-        if not isinstance(sums, dict) or sums.get(name) != hashlib.sha256(files[name]).hexdigest():
+    if not isinstance(sums, dict):
+        raise IntegrityError(f"{folder / _SUMS}: not a list of checksums; use an unchanged copy")
+    optional = [MEASURED] if MEASURED in sums or (folder / MEASURED).exists() else []
+    files = {name: _read(folder / name) for name in (_MODEL, _WEIGHTS, _PRIVACY, *optional)}
+    for name, data in files.items():
+        if sums.get(name) != hashlib.sha256(data).hexdigest():
             raise IntegrityError(
                 f"{folder / name}: changed or cut short since it was written (sha256 differs from "
                 f"{_SUMS}); use an unchanged copy"
             )
     return files
+
+
+def _read(path: Path) -> bytes:
+    if not path.is_file():
+        raise IntegrityError(f"{path}: missing; a model folder needs it: copy the folder whole")
+    return path.read_bytes()
 
 
 def _public_column(part: ColumnCodec) -> Column:

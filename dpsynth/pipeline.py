@@ -9,6 +9,7 @@ import pandas as pd
 
 from audits.result import AuditResult
 from dpsynth.errors import InputError
+from dpsynth.expected_errors import ExpectedErrors
 from dpsynth.fitted import FittedModel, check_rows
 from dpsynth.privacy.identity import identity_of
 from dpsynth.privacy.ledger import Ledger
@@ -31,6 +32,7 @@ from dpsynth.release.policy import (
 )
 from dpsynth.release.reading import release_facts
 from dpsynth.release.report.columns import column_shares
+from dpsynth.release.report.count_errors import MOST_PAIRS, ColumnError, CountErrors, PairError
 from dpsynth.release.signing import Signer
 from dpsynth.synthesizer import Progress, Synthesizer
 from dpsynth.table import Split, Table, split
@@ -38,6 +40,9 @@ from dpsynth.writing import refuse_unwritable
 
 HOLDOUT_SHARE = 0.1
 """Share of the privacy units that training never sees; the audits compare with them."""
+
+_SIMULATIONS = 4
+"""Releases that the report's expected errors are simulated by: an error to about a third."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +136,8 @@ def run(
     )
     progress("sampling", 0, 1)
     synthetic = model.sample(_count(model, chosen), rng=stream)
-    contents = chain.contents(model, parts, synthetic)
+    errors = _count_errors(model, len(synthetic), rng=stream, progress=progress)
+    contents = chain.contents(model, parts, synthetic, errors)
     progress("writing", 0, 1)
     write_bundle(target, contents)
     chain.ledger.record_release(_release(contents.statement), release_facts(target))
@@ -169,7 +175,13 @@ class _Chain:
     input_generation: int
     progress: Progress
 
-    def contents(self, model: FittedModel, parts: Split, synthetic: pd.DataFrame) -> BundleContents:
+    def contents(
+        self,
+        model: FittedModel,
+        parts: Split,
+        synthetic: pd.DataFrame,
+        errors: CountErrors | None,
+    ) -> BundleContents:
         """Audit and decide; everything that the bundle holds."""
         statement, schema = model.statement(), model.schema()
         claim = (statement.epsilon, statement.delta)
@@ -191,6 +203,7 @@ class _Chain:
             model_files=model.to_files(),
             holdout_rows=parts.holdout_rows.tolist(),
             columns=column_shares(schema, synthetic, audit_frame(parts.train, schema)),
+            errors=errors,
             about=self.options.about,
             ledger_text=self.ledger.extract(_release(statement)),
             signer=self.options.signer,
@@ -245,6 +258,40 @@ def _policy(options: RunOptions) -> tuple[Policy, str]:
 def _count(model: FittedModel, options: RunOptions) -> int:
     whole = max(1, round(model.layout.rows / (1.0 - HOLDOUT_SHARE)))
     return whole if options.rows is None else options.rows
+
+
+def _count_errors(
+    model: FittedModel, rows: int, *, rng: np.random.Generator, progress: Progress
+) -> CountErrors | None:
+    """How far counts may be off; None where the model was fitted without measured pairs."""
+    if model.measured is None:
+        return None
+    found = model.expected_errors(
+        replicates=_SIMULATIONS,
+        rows=rows,
+        rng=rng,
+        progress=lambda done, total: progress("simulating errors", done, total),
+    )
+    return _for_the_report(found)
+
+
+def _for_the_report(found: ExpectedErrors) -> CountErrors:
+    columns = [
+        ColumnError(
+            name=column.name,
+            mean=float(np.mean(column.shares)),
+            largest=column.shares[column.worst],
+            worst=column.labels[column.worst],
+        )
+        for column in found.columns
+    ]
+    pairs = [
+        PairError(first=pair.first, second=pair.second, distance=pair.tvd)
+        for pair in found.pairs[:MOST_PAIRS]
+    ]
+    return CountErrors(
+        rows=found.rows, simulations=found.replicates, columns=tuple(columns), pairs=tuple(pairs)
+    )
 
 
 def _release(statement: PrivacyStatement) -> str:

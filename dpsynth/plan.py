@@ -19,19 +19,24 @@ from dpsynth.privacy.events import (
     ThresholdedGaussianEvent,
 )
 from dpsynth.privacy.ledger import Charge
+from dpsynth.refinement.selection import SelectionRules
 from dpsynth.schema import Column
-from dpsynth.training.options import TrainingOptions
+from dpsynth.training.options import MEASURING_GENERATOR, TrainingOptions
 
 COUNT = "count: rows"
 FORMS = "forms: how cells are written"
 MARGINALS = "marginals: one-way"
+DISTANCES = "dependence: which pairs"
+PAIRS = "marginals: pairs"
 TRAINING = "training: gradients"
 
 _COUNT_SHARE = 0.005
 _FORMS_SHARE = 0.01
 _BOUNDS_SHARE = 0.03
-_VALUES_SHARE = 0.06
+_VALUES_SHARE_A_COLUMN = 0.015
+_LEAST_VALUES_SHARE, _MOST_VALUES_SHARE = 0.06, 0.15
 _MARGINALS_SHARE = 0.10
+_DISTANCES_SHARE = 0.05
 _NAMING_DELTA = 0.1
 """Share of delta for naming the values of open categorical columns."""
 
@@ -69,13 +74,18 @@ class Plan:
     charges: tuple[Charge, ...]
     training: TrainingOptions
 
+    def multiplier(self, label: str) -> float | None:
+        """Noise multiplier of the charge called `label`; None where there is no such charge."""
+        found = [charge.event for charge in self.charges if charge.label == label]
+        return _multiplier(found[0]) if found else None
+
     @property
     def marginal_std(self) -> float:
         """Noise in one cell of a one-way marginal, in rows, for one row a unit."""
-        for charge in self.charges:
-            if charge.label == MARGINALS and isinstance(charge.event, GaussianEvent):
-                return float(charge.event.noise_multiplier * np.sqrt(len(self.columns)))
-        raise KeyError(MARGINALS)
+        multiplier = self.multiplier(MARGINALS)
+        if multiplier is None:
+            raise KeyError(MARGINALS)
+        return float(multiplier * np.sqrt(len(self.columns)))
 
     def smallest_rows(self, *, max_rows_per_unit: int) -> float:
         """Fewest rows for which the answers say more than the noise."""
@@ -98,19 +108,26 @@ def make_plan(
     epsilon: float,
     delta: float,
     training: TrainingOptions | None = None,
+    generator: str = MEASURING_GENERATOR,
 ) -> Plan:
     """Split a budget over the questions that `columns` leave open and the training.
+
+    Args:
+        columns: what will be modelled.
+        epsilon, delta: the budget.
+        training: settings; None takes those recommended for the generator.
+        generator: its name.
 
     Raises:
         InputError: epsilon or delta out of range.
     """
     check_budget(epsilon, delta)
-    training = training or TrainingOptions.recommended(epsilon=epsilon)
+    training = training or TrainingOptions.recommended(epsilon=epsilon, generator=generator)
     naming = [c.name for c in columns if _needs_naming(c)]
     gauss_delta = delta * (1.0 - _NAMING_DELTA) if naming else delta
     mu = mu_for(epsilon, gauss_delta)
     each_delta = delta * _NAMING_DELTA / max(1, len(naming))
-    shares = _shares(columns)
+    shares = _shares(columns, gradient_share=training.gradient_share)
     charges = [
         Charge(label, _event(mu, share, each_delta if label in map(values_label, naming) else None))
         for label, share in shares.items()
@@ -132,13 +149,13 @@ def smallest_epsilon(plan: Plan, *, rows: float, max_rows_per_unit: int) -> floa
     """The least epsilon (two digits, rounded up) at which `rows` would be enough for `plan`."""
     low, high = plan.epsilon, plan.epsilon
     while high < 1e6:
-        trial = make_plan(plan.columns, epsilon=high, delta=plan.delta)
+        trial = make_plan(plan.columns, epsilon=high, delta=plan.delta, training=plan.training)
         if trial.smallest_rows(max_rows_per_unit=max_rows_per_unit) <= rows:
             break
         low, high = high, high * 2.0
     for _ in range(30):
         middle = 0.5 * (low + high)
-        trial = make_plan(plan.columns, epsilon=middle, delta=plan.delta)
+        trial = make_plan(plan.columns, epsilon=middle, delta=plan.delta, training=plan.training)
         enough = trial.smallest_rows(max_rows_per_unit=max_rows_per_unit) <= rows
         low, high = (low, middle) if enough else (middle, high)
     digits = 10.0 ** (np.floor(np.log10(high)) - 1)
@@ -168,18 +185,24 @@ def _needs_naming(column: PlannedColumn) -> bool:
     return column.kind == "categorical" and column.categories is None
 
 
-def _shares(columns: Sequence[PlannedColumn]) -> dict[str, float]:
+def _shares(columns: Sequence[PlannedColumn], *, gradient_share: float) -> dict[str, float]:
     """Share of mu squared by label, training left out."""
     shares = {COUNT: _COUNT_SHARE}
     if any(map(needs_form, columns)):
         shares[FORMS] = _FORMS_SHARE
-    for needs, label, share in (
-        (_needs_bounds, bounds_label, _BOUNDS_SHARE),
-        (_needs_values, values_label, _VALUES_SHARE),
-    ):
-        asked = [c.name for c in columns if needs(c)]
-        shares |= {label(name): share / len(asked) for name in asked}
-    return shares | {MARGINALS: _MARGINALS_SHARE}
+    bounds = [c.name for c in columns if _needs_bounds(c)]
+    shares |= {bounds_label(name): _BOUNDS_SHARE / len(bounds) for name in bounds}
+    values = [c.name for c in columns if _needs_values(c)]
+    total = float(
+        np.clip(_VALUES_SHARE_A_COLUMN * len(values), _LEAST_VALUES_SHARE, _MOST_VALUES_SHARE)
+    )
+    shares |= {values_label(name): total / len(values) for name in values}
+    shares[MARGINALS] = _MARGINALS_SHARE
+    if gradient_share < 1 and len(columns) > 1:
+        if SelectionRules().asks(len(columns)):
+            shares[DISTANCES] = _DISTANCES_SHARE
+        shares[PAIRS] = (1.0 - sum(shares.values())) * (1.0 - gradient_share)
+    return shares
 
 
 def _event(mu: float, share: float, naming_delta: float | None) -> Event:

@@ -25,7 +25,11 @@ def plan_json(plan: Plan, max_rows_per_unit: int) -> dict[str, Any]:
             "steps": plan.training.steps,
             "sampling": plan.training.sampling,
             "learning_rate": plan.training.learning_rate,
+            "noise_floor": plan.training.noise_floor,
+            "gradient_share": plan.training.gradient_share,
+            "clip_quantile": plan.training.clip_quantile,
             "hidden": plan.training.hidden,
+            "hidden_scale": plan.training.hidden_scale,
         },
     }
 

@@ -15,6 +15,8 @@ from dpsynth.generators import registry
 from dpsynth.generators.base import Layout
 from dpsynth.plan import (
     COUNT,
+    DISTANCES,
+    PAIRS,
     TRAINING,
     OpenColumn,
     Plan,
@@ -30,6 +32,8 @@ from dpsynth.privacy.noise import NoiseSource, secure_noise
 from dpsynth.privacy.queries import RowCount
 from dpsynth.privacy.rows import PrivateRows
 from dpsynth.privacy.statement import PrivacyStatement, make_statement
+from dpsynth.refinement.measured import Measured
+from dpsynth.refinement.measuring import PairQuestions, measure
 from dpsynth.schema import Column, Schema
 from dpsynth.table import Table
 from dpsynth.training.dpsgd import train
@@ -58,7 +62,8 @@ class Synthesizer:
         training: settings of the gradient steps; None takes those recommended for epsilon.
 
     Raises:
-        InputError: a budget out of range, or an unknown generator.
+        InputError: a budget out of range, an unknown generator, or one that cannot use the tables
+            of pairs for which `training` sets budget aside.
     """
 
     epsilon: float
@@ -70,7 +75,14 @@ class Synthesizer:
 
     def __post_init__(self) -> None:
         check_budget(self.epsilon, self.delta)
-        registry.load(self.generator)
+        loaded = registry.load(self.generator)
+        share = 1.0 if self.training is None else self.training.gradient_share
+        if share < 1 and not (hasattr(loaded, "adopt") and hasattr(loaded, "refine")):
+            raise InputError(
+                f"gradient_share is {share:g}, which measures tables of pairs with the rest, and "
+                f"generator {self.generator!r} has no use for them (it lacks adopt and refine); "
+                "set gradient_share to 1, or take the generator autoregressive"
+            )
 
     def own_ledger(self) -> Ledger:
         """A ledger in memory, for one fit whose charges are booked nowhere else."""
@@ -95,6 +107,7 @@ class Synthesizer:
             epsilon=self.epsilon,
             delta=self.delta,
             training=self.training,
+            generator=self.generator,
         )
 
     def fit(
@@ -205,7 +218,13 @@ class _Fit:
             rows=count,
             progress=lambda _: progress("learning the domain", next(asked, questions), questions),
         )
-        layout = Layout(domain.codec.sizes, domain.one_way, count)
+        measured = None
+        pair_questions = self._pair_questions(cap)
+        if pair_questions is not None:
+            progress("measuring pairs", 0, 1)
+            domain, measured = measure(curator, domain, rows=count, questions=pair_questions)
+            progress("measuring pairs", 1, 1)
+        layout = _layout(domain, measured, count)
         network = train(
             registry.load(self.settings.generator),
             layout,
@@ -214,6 +233,7 @@ class _Fit:
             label=TRAINING,
             options=self.plan.training,
             rng=self.rng,
+            measured=measured,
             progress=lambda done, total: progress("training", done, total),
         )
         return FittedModel(
@@ -225,6 +245,20 @@ class _Fit:
             names=table.names,
             privacy=self._statement(domain, table.names, reservation.booking),
             unit=unit,
+            max_rows_per_unit=cap,
+            measured=measured,
+        )
+
+    def _pair_questions(self, cap: int) -> PairQuestions | None:
+        """What the plan has set aside for pairs; None where it measures none."""
+        tables = self.plan.multiplier(PAIRS)
+        if tables is None:
+            return None
+        return PairQuestions(
+            tables=PAIRS,
+            tables_multiplier=tables,
+            distances=None if self.plan.multiplier(DISTANCES) is None else DISTANCES,
+            one_way_std=self.plan.marginal_std * cap,
             max_rows_per_unit=cap,
         )
 
@@ -275,6 +309,12 @@ class _Fit:
             policy_hash=self.policy_hash,
             input_generation=self.input_generation,
         )
+
+
+def _layout(domain: Domain, measured: Measured | None, rows: float) -> Layout:
+    if measured is None:
+        return Layout(domain.codec.sizes, domain.one_way, rows)
+    return Layout(domain.codec.sizes, measured.one_way, rows, measured.pairs)
 
 
 def _unprotected(names: Sequence[str], schema: Schema | None) -> tuple[str, ...]:

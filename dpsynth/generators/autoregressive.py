@@ -1,10 +1,14 @@
 """The flagship: columns one after another, each from a softmax of its predecessors.
 
-The logits of column j are a bias plus, for each earlier column i, a learned table row picked by
-that column's code (a fully visible sigmoid belief network in its softmax form; Neal 1992, Frey
-1998). The fit is convex and its per-example gradient norm has a closed form. Optionally a hidden
-branch (an autoregressive mask as in MADE, Germain et al. 2015) adds interactions of more than two
-columns; its output is scaled down so that it adds little to the gradient norm and clips nothing.
+The logits of column j are a bias plus, for each earlier column i that was measured with it, a table
+row picked by that column's code (a fully visible sigmoid belief network in its softmax form; Neal
+1992, Frey 1998), plus the output of a hidden branch (an autoregressive mask as in MADE, Germain et
+al. 2015) for what three and more columns do together.
+
+The tables are fitted to noisy tables of pairs before training (`adopt`) and again after it
+(`refine`); DP-SGD trains the hidden branch on what the pairs leave over. Where no pairs were
+measured DP-SGD trains tables and branch alike. Rows are drawn so that their counts come close to
+what was measured (see `dpsynth.sampling.feedback`).
 """
 
 from collections.abc import Mapping
@@ -16,10 +20,18 @@ from torch import Tensor, nn
 
 from dpsynth.generators.base import IntArray, Layout, column_cross_entropy, log_one_way
 from dpsynth.privacy.layers import CodeLinear, MaskedLinear
+from dpsynth.refinement.measured import Measured
+from dpsynth.refinement.tables import Tables, fit_tables
+from dpsynth.refinement.targets import Targets, targets_for
+from dpsynth.sampling.drawing import draw_rows
+from dpsynth.sampling.feedback import ColumnTargets, draw_towards
+from dpsynth.sampling.linear import HiddenBranch, LinearColumns
 
 NAME = "autoregressive"
-_BLOCK = 16_384
-SUMMARY = "columns one after another, pairwise-linear, by book-keeping DP-SGD; the default"
+SUMMARY = "columns one after another: measured pairs, and DP-SGD for what goes beyond; the default"
+
+_TARGET_ROWS = 200_000
+"""Rows drawn to learn what the model expects."""
 
 
 class Autoregressive(nn.Module):
@@ -29,17 +41,27 @@ class Autoregressive(nn.Module):
     on the columns before j only.
     """
 
+    targets: Tensor
+    shares: Tensor
+
     def __init__(self, layout: Layout, *, hidden: int, hidden_scale: float) -> None:
         super().__init__()
         self.sizes = layout.sizes
         columns = len(layout.sizes)
-        self.tables = CodeLinear(self.sizes, self.sizes, range(columns), grad_bound=1.0)
+        self.pairs = layout.pairs
+        self.tables = CodeLinear(
+            self.sizes, self.sizes, _parents(layout.pairs, columns), grad_bound=1.0
+        )
         self.hidden_scale = hidden_scale
         groups = _hidden_groups(hidden, columns)
         self.branch = bool(groups)
         if groups:
             self.inner = CodeLinear(self.sizes, groups, range(1, columns))
             self.outer = MaskedLinear(groups, self.sizes, range(columns))
+        if layout.pairs is not None:
+            width = sum(self.sizes)
+            self.register_buffer("targets", torch.zeros(width, width))
+            self.register_buffer("shares", torch.zeros(width))
 
     def forward(self, codes: Tensor) -> Tensor:
         """Logits of every column given the columns before it."""
@@ -55,7 +77,7 @@ def build(
     """The untrained model: biases from the noisy one-way marginals, tables zero.
 
     Args:
-        layout: sizes and noisy marginals of the encoded columns.
+        layout: sizes, noisy marginals and measured pairs of the encoded columns.
         options: `hidden` (units of the hidden branch, 0 for none), `hidden_scale`.
         rng: starts the hidden branch.
     """
@@ -75,50 +97,89 @@ def per_example_loss(model: nn.Module, codes: Tensor) -> Tensor:
     return column_cross_entropy(model(codes), codes, cast(Autoregressive, model).sizes)
 
 
+def adopt(model: nn.Module, measured: Measured, *, rng: np.random.Generator) -> None:
+    """Fit the tables to the measured pairs; with a hidden branch they stay fixed in training.
+
+    The branch starts without effect, as its outer weights are zero.
+    """
+    net = cast(Autoregressive, model)
+    _take(net, fit_tables(measured, rng=rng))
+    for parameter in net.tables.parameters():
+        parameter.requires_grad_(not net.branch)
+
+
+def refine(model: nn.Module, measured: Measured, *, rng: np.random.Generator) -> None:
+    """Fit the tables again around what training found, and set what samples should come to."""
+    net = cast(Autoregressive, model)
+    found = Tables(net.tables.weight.detach().clone(), net.tables.bias.detach().clone())
+    _take(net, fit_tables(measured, rng=rng, hidden=_hidden(net), start=found))
+    _aim(net, targets_for(measured, draw_rows(columns(net), _TARGET_ROWS, rng=rng)))
+
+
+def columns(model: nn.Module) -> LinearColumns:
+    """The model ready to draw its columns one after another."""
+    net = cast(Autoregressive, model)
+    tables, bias = net.tables.weight.detach(), net.tables.bias.detach()
+    return LinearColumns(net.sizes, tables, bias, tuple(range(len(net.sizes))), _hidden(net))
+
+
 def sample(model: nn.Module, rows: int, *, rng: np.random.Generator) -> IntArray:
     """Draw rows column by column, codes of shape (rows, columns).
 
-    Each column's uniforms are stratified over a block of rows in random order: every row keeps its
-    distribution, and the sampling error of the counts falls.
+    With measured pairs the rows together come close to the targets that `refine` set; without, or
+    before that, every row has the model's distribution and the counts of pairs of codes vary less
+    than those of rows drawn each on its own (see `dpsynth.sampling.drawing`).
     """
     net = cast(Autoregressive, model)
+    ready = columns(model)
+    if net.pairs is None or not bool(net.shares.any()):
+        return draw_rows(ready, rows, rng=rng)
+    return draw_towards(ready, _column_targets(net, ready), rows, rng=rng)
+
+
+def _parents(
+    pairs: tuple[tuple[int, int], ...] | None, columns: int
+) -> list[int] | list[tuple[int, ...]]:
+    """The columns that each column has tables for."""
+    if pairs is None:
+        return list(range(columns))
+    return [tuple(i for i, j in pairs if j == column) for column in range(columns)]
+
+
+def _take(net: Autoregressive, tables: Tables) -> None:
     with torch.no_grad():
-        blocks = [
-            _sample_block(net, len(b), rng=rng) for b in torch.split(torch.arange(rows), _BLOCK)
-        ]
-    return torch.cat(blocks).numpy() if blocks else np.zeros((0, len(net.sizes)), dtype=np.int64)
+        net.tables.weight.copy_(tables.weight)
+        net.tables.bias.copy_(tables.bias)
 
 
-def _sample_block(net: Autoregressive, rows: int, *, rng: np.random.Generator) -> Tensor:
-    """Rows drawn together; each column drawn adds its table rows to all later logits."""
-    codes = torch.zeros(rows, len(net.sizes), dtype=torch.int64)
-    logits = net.tables.bias.repeat(rows, 1)
-    table = net.tables.weight.T.contiguous()
-    inner = net.inner.weight.T.contiguous() if net.branch else None
-    hidden = net.inner.bias.repeat(rows, 1) if net.branch else None
-    start = 0
-    for column, size in enumerate(net.sizes):
-        end = start + size
-        block = logits[:, start:end]
-        if hidden is not None:
-            outer = torch.nn.functional.linear(torch.tanh(hidden), net.outer.weight[start:end])
-            block = block + net.hidden_scale * (outer + net.outer.bias[start:end])
-        drawn = _draw(block, rng=rng)
-        codes[:, column] = drawn
-        logits[:, end:] += table[:, end:][start + drawn]
-        if hidden is not None and inner is not None:
-            hidden += inner[start + drawn]
-        start = end
-    return codes
+def _hidden(net: Autoregressive) -> HiddenBranch | None:
+    if not net.branch:
+        return None
+    weights = {name: value.detach() for name, value in net.named_parameters()}
+    inner, inner_bias = weights["inner.weight"], weights["inner.bias"]
+    outer, outer_bias = weights["outer.weight"], weights["outer.bias"]
+    return HiddenBranch(inner, inner_bias, outer, outer_bias, net.hidden_scale)
 
 
-def _draw(logits: Tensor, *, rng: np.random.Generator) -> Tensor:
-    """One code a row by inversion of the cumulative distribution, shape (rows,)."""
-    cumulative = torch.softmax(logits.double(), dim=1).cumsum(1)
-    rows = len(logits)
-    uniforms = (rng.permutation(rows) + rng.random(rows)) / rows
-    picks = torch.searchsorted(cumulative, torch.from_numpy(uniforms)[:, None]).squeeze(1)
-    return picks.clamp_(max=logits.shape[1] - 1)
+def _aim(net: Autoregressive, targets: Targets) -> None:
+    starts = np.r_[0, np.cumsum(net.sizes)]
+    net.shares.copy_(torch.from_numpy(np.concatenate(targets.one_way)))
+    for (i, j), table in zip(targets.pairs, targets.tables, strict=True):
+        block = net.targets[starts[j] : starts[j + 1], starts[i] : starts[i + 1]]
+        block.copy_(torch.from_numpy(table.T))
+
+
+def _column_targets(net: Autoregressive, ready: LinearColumns) -> list[ColumnTargets]:
+    """The targets of each column, in the order of its layer's table."""
+    starts = np.r_[0, np.cumsum(net.sizes)]
+    found = []
+    for column, layer in enumerate(ready.layers):
+        block = slice(starts[column], starts[column + 1])
+        rows = net.targets[block]
+        tables = [rows[:, starts[i] : starts[i + 1]].T for i in layer.seen.tolist()]
+        empty = rows.new_zeros(0, net.sizes[column])
+        found.append(ColumnTargets(net.shares[block], torch.cat([empty, *tables])))
+    return found
 
 
 def _hidden_groups(hidden: int, columns: int) -> tuple[int, ...]:

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from dpsynth.generators.base import IntArray, Layout, column_cross_entropy, log_one_way
 from dpsynth.privacy.layers import CodeLinear
+from dpsynth.sampling.drawing import draw_rows
+from dpsynth.sampling.linear import LinearColumns
 
 NAME = "independent"
 SUMMARY = "each column on its own (no relations between columns): the honest baseline"
@@ -45,11 +47,14 @@ def per_example_loss(model: nn.Module, codes: Tensor) -> Tensor:
     return column_cross_entropy(model(codes), codes, cast(Independent, model).sizes)
 
 
+def columns(model: nn.Module) -> LinearColumns:
+    """The model ready to draw its columns; none leans on another."""
+    net = cast(Independent, model)
+    bias = net.tables.bias.detach()
+    weight = bias.new_zeros(len(bias), len(bias))
+    return LinearColumns(net.sizes, weight, bias, tuple(range(len(net.sizes))))
+
+
 def sample(model: nn.Module, rows: int, *, rng: np.random.Generator) -> IntArray:
     """Columns drawn on their own, codes of shape (rows, columns)."""
-    net = cast(Independent, model)
-    blocks = torch.split(net.tables.bias.detach().double(), list(net.sizes))
-    edges = [np.cumsum(torch.softmax(block, 0).numpy())[:-1] for block in blocks]
-    points = [(rng.permutation(rows) + rng.random(rows)) / max(rows, 1) for _ in edges]
-    columns = [np.searchsorted(e, p, side="right") for e, p in zip(edges, points, strict=True)]
-    return np.stack(columns, axis=1).astype(np.int64)
+    return draw_rows(columns(model), rows, rng=rng)

@@ -1,8 +1,9 @@
 """Clipped gradient sums: the bounded contribution behind DP-SGD (Abadi et al., CCS 2016).
 
 Two ways to the same sum, chosen by what the model is made of:
-    * `BookKeeping` for models made of `dpsynth.privacy.layers` only: norms in closed form, one
-      matrix product a layer, no per-example gradient is ever materialised.
+    * `BookKeeping` where all that is trained is layers of `dpsynth.privacy.layers`, each of them
+      wholly (others may be frozen): norms in closed form, one matrix product a layer, no
+      per-example gradient is ever materialised.
     * `PerExample` for any other torch module: Opacus computes per-example gradients.
 
 Guarantee of both: the sum over a batch is a sum over rows of vectors with L2 norm at most
@@ -11,6 +12,7 @@ rests on the model: a layer that mixes rows (batch norm) is refused here, and th
 contract test checks it on each model.
 """
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,13 +23,16 @@ import torch
 from torch import Tensor, nn
 
 from dpsynth.errors import InputError, NonFiniteTraining
-from dpsynth.privacy.layers import BOOK_KEPT, ROWS_PER_SUM, BookKeptLayer
+from dpsynth.privacy.layers import BOOK_KEPT, ROWS_PER_SUM, BookKeptLayer, in_steps
 
 PerExampleLoss = Callable[[nn.Module, Tensor], Tensor]
 """(model, batch of shape (rows, ...)) -> losses of shape (rows,)."""
 
 _NORM_MARGIN = 1e-5
 """Relative margin for computing a norm in float32: sums of squares, one root, one product."""
+
+_FLOATS_AT_ONCE = 2**20
+"""Floats of a layer's output that are worked on at once: a megabyte, which a core's cache holds."""
 
 _MIXES_ROWS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
 
@@ -70,11 +75,17 @@ def clipper_for(
     trained = {id(p) for p in model.parameters() if p.requires_grad}
     if not trained:
         raise InputError("the model has no trainable parameter; there is nothing to train")
-    layers = [m for m in model.modules() if isinstance(m, BOOK_KEPT)]
-    kept = {id(p) for layer in layers for p in layer.parameters(recurse=False)}
-    if trained == kept:
+    layers = [m for m in model.modules() if isinstance(m, BOOK_KEPT) and _wholly_trained(m)]
+    kept = [id(p) for layer in layers for p in layer.parameters(recurse=False)]
+    # A parameter that two layers share would be in `kept` twice: the norm rules leave out its
+    # cross terms.
+    if trained == set(kept) and len(kept) == len(trained):
         return BookKeeping(model, per_example_loss, layers, max_grad_norm)
     return PerExample(model, per_example_loss, max_grad_norm)
+
+
+def _wholly_trained(layer: nn.Module) -> bool:
+    return all(p.requires_grad for p in layer.parameters(recurse=False))
 
 
 @dataclass
@@ -84,9 +95,25 @@ class _Tap:
     inputs: list[Tensor] = field(default_factory=list)
     outputs: list[Tensor] = field(default_factory=list)
 
+    def clear(self) -> None:
+        """Forget the pass."""
+        self.inputs.clear()
+        self.outputs.clear()
+
 
 class BookKeeping:
-    """Clipped sums for models made of book-kept layers; see the module's docstring."""
+    """Clipped sums where book-kept layers are all that is trained; see the module's docstring.
+
+    Args:
+        model: any module; only the loss runs it.
+        per_example_loss: one loss a row.
+        layers: the trained layers. A frozen layer is no business of the norms: its parameters do
+            not move, so it is neither recorded nor summed.
+        max_grad_norm: bound of a row's contribution, rounding included.
+
+    Raises:
+        InputError: the bound is below what rounding may add.
+    """
 
     def __init__(
         self,
@@ -100,6 +127,9 @@ class BookKeeping:
         self._loss = per_example_loss
         self._layers = tuple(layers)
         self._rules = tuple(cast(BookKeptLayer, layer) for layer in layers)
+        self._steps = [rule.grid_step(max_grad_norm) for rule in self._rules]
+        self._buffers: dict[int, Tensor] = {}
+        self._rows_at_once = _rows_at_once(layers)
         slack = sum(rule.rounding_slack(max_grad_norm) ** 2 for rule in self._rules) ** 0.5
         self._inner_norm = (max_grad_norm - slack) * (1.0 - _NORM_MARGIN)
         if self._inner_norm <= 0:
@@ -110,11 +140,13 @@ class BookKeeping:
 
     def clipped_sum(self, batch: Tensor) -> list[Tensor]:
         """See `Clipper`."""
-        totals: list[Tensor] = []
-        for rows in torch.split(batch, ROWS_PER_SUM):
-            sums = self._chunk(rows)
-            totals = [t.add_(s) for t, s in zip(totals, sums, strict=True)] if totals else sums
-        return totals or [torch.zeros(m.shape, dtype=torch.float64) for m in self.masks()]
+        sums = [_ExactSum() for _ in self._rules]
+        with _tapped(self._layers) as taps:
+            for rows, real in _chunks(batch, self._rows_at_once):
+                parts = self._parts(rows, taps, real)
+                for total, part in zip(sums, parts, strict=True):
+                    total.add(part, rows=real)
+        return [g for k, total in enumerate(sums) for g in self._gradients(k, total)]
 
     def masks(self) -> list[Tensor]:
         """See `Clipper`."""
@@ -122,39 +154,116 @@ class BookKeeping:
 
     def norms(self, batch: Tensor) -> Tensor:
         """See `Clipper`."""
-        parts = [
-            self._squared(*self._output_gradients(rows))
-            for rows in torch.split(batch, ROWS_PER_SUM)
-        ]
+        parts: list[Tensor] = []
+        with _tapped(self._layers) as taps:
+            for rows, real in _chunks(batch, self._rows_at_once):
+                parts.append(self._squared(*self._output_gradients(rows, taps))[:real])
         return torch.cat(parts).sqrt()
 
     def _squared(self, inputs: list[Tensor], grads: list[Tensor]) -> Tensor:
-        parts = [
-            rule.squared_norms(a, d) for rule, a, d in zip(self._rules, inputs, grads, strict=True)
-        ]
-        return torch.stack(parts).sum(0)
+        first, *others = (
+            rule.squared_norms(a, d, scratch=self._buffer(k, d))
+            for k, (rule, a, d) in enumerate(zip(self._rules, inputs, grads, strict=True))
+        )
+        return sum(others, first)
 
-    def _chunk(self, rows: Tensor) -> list[Tensor]:
-        inputs, grads = self._output_gradients(rows)
-        factors = clip_factors(self._squared(inputs, grads), self._inner_norm)[:, None]
-        sums: list[Tensor] = []
-        for rule, layer_inputs, layer_grads in zip(self._rules, inputs, grads, strict=True):
-            clipped = layer_grads * factors
-            sums += rule.summed_gradients(layer_inputs, clipped, bound=self.max_grad_norm)
-        return sums
+    def _parts(self, rows: Tensor, taps: list[_Tap], real: int) -> Iterator[list[Tensor]]:
+        """Each layer's exact sums over the first `real` rows."""
+        inputs, grads = self._output_gradients(rows, taps)
+        factors = clip_factors(self._squared(inputs, grads), self._inner_norm)
+        for k, rule in enumerate(self._rules):
+            steps = in_steps(grads[k], factors, step=self._steps[k], out=self._buffer(k, grads[k]))
+            yield rule.summed_steps(inputs[k][:real], steps[:real])
 
-    def _output_gradients(self, rows: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    def _buffer(self, layer: int, like: Tensor) -> Tensor:
+        """Where a layer's clipped gradients go: one place for all chunks and steps."""
+        found = self._buffers.get(layer)
+        if found is None or found.shape != like.shape or found.dtype != like.dtype:
+            found = self._buffers[layer] = torch.empty_like(like)
+        return found
+
+    def _gradients(self, layer: int, total: "_ExactSum") -> list[Tensor]:
+        rule = self._rules[layer]
+        if not total.rows:
+            return [torch.zeros(m.shape, dtype=torch.float64) for m in rule.trainable_masks()]
+        return rule.gradients(total.sums(), self._steps[layer])
+
+    def _output_gradients(
+        self, rows: Tensor, taps: list[_Tap]
+    ) -> tuple[list[Tensor], list[Tensor]]:
         """Each layer's input, and the gradient of the summed losses at its output."""
-        with _tapped(self._layers) as taps:
-            losses = _checked_losses(self._loss(self._model, rows), rows)
-            for tap in taps:
-                if len(tap.outputs) != 1:
-                    raise InputError(
-                        f"a layer ran {len(tap.outputs)} times in one forward pass; a book-kept "
-                        "layer must run exactly once, as its norm rule leaves out cross terms"
-                    )
-            grads = torch.autograd.grad(losses.sum(), [tap.outputs[0] for tap in taps])
-        return [tap.inputs[0].detach() for tap in taps], list(grads)
+        losses = _checked_losses(self._loss(self._model, rows), rows)
+        for tap in taps:
+            if len(tap.outputs) != 1:
+                raise InputError(
+                    f"a layer ran {len(tap.outputs)} times in one forward pass; a book-kept "
+                    "layer must run exactly once, as its norm rule leaves out cross terms"
+                )
+        grads = torch.autograd.grad(losses.sum(), [tap.outputs[0] for tap in taps])
+        inputs = [tap.inputs[0].detach() for tap in taps]
+        for tap in taps:
+            tap.clear()
+        return inputs, list(grads)
+
+
+def _rows_at_once(layers: Sequence[nn.Module]) -> int:
+    """A power of two, at most ROWS_PER_SUM, by the widest parameter's outputs."""
+    outputs = max(len(p) for layer in layers for p in layer.parameters(recurse=False))
+    fitting = _FLOATS_AT_ONCE // max(outputs, 1)
+    return min(ROWS_PER_SUM, max(64, 1 << max(fitting.bit_length() - 1, 0)))
+
+
+class _ExactSum:
+    """Adds up whole numbers of steps: in the type they come in while that is exact, then float64.
+
+    A part holds at most ROWS_PER_SUM rows; so do the parts that are added up before they are
+    widened.
+    """
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._totals: list[Tensor] = []
+        self._parts: list[Tensor] = []
+        self._pending = 0
+
+    def add(self, part: list[Tensor], *, rows: int) -> None:
+        """Add the sums over `rows` more rows."""
+        if self._pending + rows > ROWS_PER_SUM:
+            self._widen()
+        if self._parts:
+            self._parts = [a.add_(b) for a, b in zip(self._parts, part, strict=True)]
+        else:
+            self._parts = part
+        self._pending += rows
+        self.rows += rows
+
+    def sums(self) -> list[Tensor]:
+        """The sums over all rows, float64."""
+        self._widen()
+        return self._totals
+
+    def _widen(self) -> None:
+        if self._totals:
+            self._totals = [t.add_(p) for t, p in zip(self._totals, self._parts, strict=True)]
+        else:
+            self._totals = [p.double() for p in self._parts]
+        self._parts, self._pending = [], 0
+
+
+def _chunks(batch: Tensor, rows: int) -> Iterator[tuple[Tensor, int]]:
+    """Chunks of exactly `rows` rows, and how many of them count.
+
+    The last chunk is filled up with its last row, so that all chunks have one shape: the kernels
+    of a linear algebra library may add in another order where a matrix has another height.
+    Integer codes may come in any small type, and are widened here, a chunk at a time.
+    """
+    for chunk in torch.split(batch, rows):
+        real = len(chunk)
+        if not real:
+            continue
+        if real < rows:
+            chunk = torch.cat([chunk, chunk[-1:].expand(rows - real, *chunk.shape[1:])])
+        yield (chunk if chunk.is_floating_point() else chunk.long()), real
 
 
 class PerExample:
@@ -181,6 +290,7 @@ class PerExample:
             for rows in torch.split(batch, self._rows_at_once):
                 if not len(rows):
                     continue
+                rows = rows if rows.is_floating_point() else rows.long()
                 for total, part in zip(totals, self._chunk(rows), strict=True):
                     total += part
         return totals
@@ -233,11 +343,11 @@ def clip_factors(squared_norms: Tensor, max_norm: float) -> Tensor:
     Raises:
         NonFiniteTraining: a norm is not finite.
     """
-    if not bool(torch.isfinite(squared_norms).all()):
+    if not math.isfinite(float(squared_norms.amax())):
         raise NonFiniteTraining(
             "a per-example gradient is not finite; lower learning_rate (the charge stays booked)"
         )
-    return (max_norm / squared_norms.sqrt().clamp_min(1e-30)).clamp_max(1.0)
+    return squared_norms.clamp_min(1e-30).rsqrt_().mul_(max_norm).clamp_max_(1.0)
 
 
 def _checked_losses(losses: Tensor, rows: Tensor) -> Tensor:

@@ -5,8 +5,10 @@ once), sum the bounded contributions, add Gaussian noise from the noise source, 
 answer. Whatever holds a curator's answers can compute anything from them at no further cost.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -152,22 +154,40 @@ class Curator:
         return PartitionAnswer(tuple(map(str, values[kept])), noisy[kept], scale, threshold)
 
     def gradients(
-        self, model: "nn.Module", clipper: "Clipper", codec: Codec, *, label: str
+        self,
+        model: "nn.Module",
+        clipper: "Clipper",
+        codec: Codec,
+        *,
+        label: str,
+        steps: int | None = None,
     ) -> "GradientChannel":
-        """A channel that answers as many noisy clipped gradient sums as its charge has steps.
+        """A channel that answers noisy clipped gradient sums, as many as its charge has steps.
+
+        Fewer steps may be taken, each with less noise, at the same cost. T steps with noise
+        multiplier z are mu-GDP with mu^2 = T / z^2, also where each step depends on the answers
+        before it (Dong, Roth, Su 2022, Corollary 3.3); t steps with multiplier z sqrt(t / T) have
+        mu^2 = t / (z^2 t / T), the same. t itself may depend on earlier noisy answers, since
+        whichever t is taken, the answers are mu-GDP given those. The argument is for full batches
+        only.
 
         Args:
             model: whose parameters the clipper differentiates at, as they are at each step.
             clipper: bounds each row's contribution; see `dpsynth.privacy.clipping`.
             codec: how rows become integer codes.
             label: the charge.
+            steps: how many steps to take, from 1 to the charge's; None takes the charge's. Public.
 
         Raises:
-            BudgetExceeded: as in `ask`.
+            BudgetExceeded: as in `ask`, or `steps` is more than the charge has.
+            InputError: `steps` is below 1 or goes with sampled batches, or sampled batches of
+                units with several rows.
         """
         event = self._reservation.take(label).event
         if not isinstance(event, GaussianEvent | SampledGaussianEvent):
             raise BudgetExceeded(f"charge {label!r} does not pay for gradient steps")
+        if steps is not None:
+            event = _in_fewer_steps(event, steps)
         import torch
 
         codes = torch.from_numpy(self._rows.codes(codec))
@@ -202,6 +222,25 @@ class Curator:
         return scale_for(noise_multiplier=multiplier, sensitivity=sensitivity, size=size)
 
 
+def _in_fewer_steps(event: GaussianEvent | SampledGaussianEvent, steps: int) -> GaussianEvent:
+    """An event of `steps` steps that costs no more than `event`; see `Curator.gradients`."""
+    if not isinstance(event, GaussianEvent):
+        raise InputError(
+            f"steps is {steps}, and batches are sampled; fewer steps than were charged need full "
+            "batches (sample_rate 1)"
+        )
+    if steps > event.steps:
+        raise BudgetExceeded(f"steps is {steps}; the charge pays for at most {event.steps}")
+    if steps < 1:
+        raise InputError(f"steps is {steps}; allowed: 1 to {event.steps}")
+    multiplier = event.noise_multiplier * math.sqrt(steps / event.steps)
+    # In whole numbers, so that rounding never spends: steps / multiplier^2 <= T / z^2 holds.
+    least = Fraction(event.noise_multiplier) ** 2 * Fraction(steps, event.steps)
+    while Fraction(multiplier) ** 2 < least:
+        multiplier = math.nextafter(multiplier, math.inf)
+    return GaussianEvent(noise_multiplier=multiplier, steps=steps)
+
+
 class GradientChannel:
     """Noisy clipped gradient sums, `steps` of them and no more; made by `Curator.gradients`."""
 
@@ -222,6 +261,7 @@ class GradientChannel:
         self._codes = codes
         self._noise = noise
         self._taken = 0
+        self._trained = [_Trained.of(mask) for mask in clipper.masks()]
 
     def __repr__(self) -> str:
         return f"GradientChannel(steps={self.steps}, taken={self._taken})"
@@ -242,8 +282,7 @@ class GradientChannel:
         self._taken += 1
         sums = self._clipper.clipped_sum(self._batch())
         return [
-            self._noised(total, mask)
-            for total, mask in zip(sums, self._clipper.masks(), strict=True)
+            self._noised(total, trained) for total, trained in zip(sums, self._trained, strict=True)
         ]
 
     def _batch(self) -> "Tensor":
@@ -253,10 +292,37 @@ class GradientChannel:
         drawn = self._noise.generator.random(len(self._codes)) < self.sample_rate
         return self._codes[np.flatnonzero(drawn)]
 
-    def _noised(self, total: "Tensor", mask: "Tensor") -> "Tensor":
+    def _noised(self, total: "Tensor", trained: "_Trained") -> "Tensor":
         import torch
 
-        noisy = torch.zeros(total.shape, dtype=torch.float64)
-        values = add_noise(total[mask].numpy(), scale=self.scale, noise=self._noise)
-        noisy[mask] = torch.from_numpy(values)
+        noisy = torch.zeros_like(trained.mask, dtype=torch.float64)
+        if total.stride() != noisy.stride():
+            total = torch.empty_like(noisy).copy_(total)
+        exact = _flat(total).index_select(0, trained.positions)
+        values = add_noise(exact.numpy(), scale=self.scale, noise=self._noise)
+        _flat(noisy).index_copy_(0, trained.positions, torch.from_numpy(values))
         return noisy
+
+
+@dataclass(frozen=True, eq=False)
+class _Trained:
+    """The trained entries of a parameter: found once, since every step needs them.
+
+    Attributes:
+        mask: which entries are trained, its entries side by side in memory.
+        positions: where the trained ones lie in memory, int64.
+    """
+
+    mask: "Tensor"
+    positions: "Tensor"
+
+    @classmethod
+    def of(cls, mask: "Tensor") -> "_Trained":
+        """Those of a boolean mask of any shape."""
+        dense = mask if mask.dim() == 2 and mask.T.is_contiguous() else mask.contiguous()
+        return cls(dense, _flat(dense).nonzero().squeeze(1))
+
+
+def _flat(tensor: "Tensor") -> "Tensor":
+    """The entries in the order in which they lie in memory, as a view."""
+    return (tensor if tensor.is_contiguous() else tensor.T).view(-1)

@@ -24,6 +24,9 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from dpsynth.errors import InputError
+from dpsynth.privacy.panels import Panel, group_of, index_of, panels_of
+
 ROWS_PER_SUM = 1024
 """Rows added in single precision at once: 2**10 rows of 14-bit numbers fit float32's 24 bits."""
 
@@ -34,14 +37,33 @@ _INPUT_BITS = 12
 class BookKeptLayer(Protocol):
     """What `dpsynth.privacy.clipping` needs of a layer; the implementations are in this file."""
 
-    def squared_norms(self, inputs: Tensor, output_grads: Tensor) -> Tensor:
-        """Squared norm of each row's parameter gradient, shape (rows,)."""
+    def squared_norms(
+        self, inputs: Tensor, output_grads: Tensor, *, scratch: Tensor | None = None
+    ) -> Tensor:
+        """Squared norm of each row's parameter gradient, shape (rows,).
+
+        Args:
+            inputs: what the layer was given.
+            output_grads: gradients of the loss at the layer's output, shape (rows, outputs).
+            scratch: memory of the shape of `output_grads` that may be overwritten.
+        """
         ...
 
-    def summed_gradients(
-        self, inputs: Tensor, output_grads: Tensor, *, bound: float
-    ) -> list[Tensor]:
-        """Sum over rows of the parameter gradients, float64, one tensor a parameter."""
+    def grid_step(self, bound: float) -> float:
+        """Step of the fixed-point grid of output gradients of rows clipped to `bound`."""
+        ...
+
+    def summed_steps(self, inputs: Tensor, steps: Tensor) -> list[Tensor]:
+        """Exact sums over at most ROWS_PER_SUM rows, in whole steps, in a shape of the layer's.
+
+        Args:
+            inputs: what the layer was given.
+            steps: output gradients in whole steps of the grid, from `in_steps`.
+        """
+        ...
+
+    def gradients(self, sums: list[Tensor], step: float) -> list[Tensor]:
+        """Added-up `summed_steps`, float64, as gradients: float64, one tensor a parameter."""
         ...
 
     def rounding_slack(self, bound: float) -> float:
@@ -51,11 +73,6 @@ class BookKeptLayer(Protocol):
     def trainable_masks(self) -> list[Tensor]:
         """For each parameter, which entries are trained; the others stay zero."""
         ...
-
-
-def group_of(sizes: Sequence[int]) -> Tensor:
-    """Group number of each position: sizes (2, 3) give 0 0 1 1 1."""
-    return torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(list(sizes)))
 
 
 def one_hot(codes: Tensor, sizes: Sequence[int]) -> Tensor:
@@ -73,32 +90,103 @@ def one_hot(codes: Tensor, sizes: Sequence[int]) -> Tensor:
     return rows.scatter_(1, codes + offsets, 1.0)
 
 
-def _in_steps(output_grads: Tensor, *, step: float) -> Tensor:
-    """Whole numbers of grid steps, at most 2**14 in size."""
+def seen_columns(visible: Sequence[int | Sequence[int]], columns: int) -> Tensor:
+    """Which input columns each output group sees, bool, shape (groups, columns).
+
+    Args:
+        visible: for each output group a number n (it sees the first n columns) or the numbers of
+            the columns that it sees.
+        columns: how many input columns there are.
+
+    Raises:
+        InputError: a number out of range, or a column named twice.
+    """
+    seen = torch.zeros(len(visible), columns, dtype=torch.bool)
+    for group, entry in enumerate(visible):
+        numbers = entry if isinstance(entry, Sequence) else range(min(entry, 0), max(entry, 0))
+        if len(set(numbers)) < len(numbers) or any(not 0 <= n < columns for n in numbers):
+            raise InputError(
+                f"output group {group} sees columns {entry!r}; allowed: a number from 0 to "
+                f"{columns}, or different column numbers from 0 to {columns - 1}"
+            )
+        seen[group, list(numbers)] = True
+    return seen
+
+
+def in_steps(
+    output_grads: Tensor, factors: Tensor, *, step: float, out: Tensor | None = None
+) -> Tensor:
+    """Clipped output gradients in whole steps of the grid, at most 2**14 in size.
+
+    Args:
+        output_grads: shape (rows, outputs).
+        factors: what clipping scales each row by, shape (rows,).
+        step: of the grid, a power of two; so dividing by it changes no bit.
+        out: where to put them; None makes a new tensor.
+    """
     limit = float(2**_GRID_BITS)
-    return (output_grads * (1.0 / step)).round_().clamp_(-limit, limit)
+    scaled = torch.mul(output_grads, (factors * (1.0 / step))[:, None], out=out)
+    return scaled.round_().clamp_(-limit, limit)
 
 
 def _grid_step(bound: float) -> float:
     return float(2.0 ** (torch.tensor(bound).log2().ceil().item() - _GRID_BITS))
 
 
+def _zero_columns_first(outputs: int, inputs: int, *, dtype: torch.dtype) -> Tensor:
+    """Zeros of shape (outputs, inputs), each input's outputs side by side in memory.
+
+    That is the order in which codes pick table rows.
+    """
+    return torch.zeros(inputs, outputs, dtype=dtype).T
+
+
+class _Lookup(torch.autograd.Function):
+    """bias + the table rows that the codes pick, panel by panel."""
+
+    @staticmethod
+    def forward(  # type: ignore[no-untyped-def]
+        ctx, index: Tensor, weight: Tensor, bias: Tensor, panels: tuple[Panel, ...]
+    ) -> Tensor:
+        ctx.save_for_backward(index)
+        ctx.panels, ctx.shape = panels, weight.shape
+        outputs = bias.expand(len(index), -1).clone()
+        for panel in panels:
+            outputs[:, panel.outputs] += panel.picked(index, weight.T)
+        return outputs
+
+    @staticmethod
+    def backward(  # type: ignore[no-untyped-def]
+        ctx, output_grads: Tensor
+    ) -> tuple[None, Tensor, Tensor, None]:
+        (index,) = ctx.saved_tensors
+        weight = _zero_columns_first(*ctx.shape, dtype=output_grads.dtype)
+        for panel in ctx.panels:
+            weight.T[panel.inputs, panel.outputs] = panel.scattered(index, output_grads)
+        return None, weight, output_grads.sum(0), None
+
+
 class CodeLinear(nn.Module):
     """A linear map of one-hot codes: for each output group, a bias plus one table row a column.
 
-    Output group g sees the columns before `visible[g]`, so a row has exactly `visible[g]` active
-    inputs there and its squared norm is sum_g (visible[g] + 1) ||d_g||^2.
+    A row has one active input for each column that an output group sees, so that its squared norm
+    is sum_g (columns that g sees + 1) ||d_g||^2.
 
     Shape: codes (rows, columns) int64 -> (rows, sum(out_sizes)).
 
     Args:
         in_sizes: codes of each input column.
         out_sizes: outputs of each group.
-        visible: for each output group, how many input columns it sees.
+        visible: for each output group a number n (it sees the first n input columns) or the
+            numbers of the columns that it sees. Weights of others are to stay zero.
         grad_bound: size beyond which an output gradient is clamped; 1 for the logits of a cross
             entropy, whose gradient never exceeds it, so that the grid is as fine as it can be.
+
+    Raises:
+        InputError: `visible` names a column that is not there, or one twice.
     """
 
+    _offsets: Tensor
     _mask: Tensor
     _weights: Tensor
 
@@ -106,45 +194,61 @@ class CodeLinear(nn.Module):
         self,
         in_sizes: Sequence[int],
         out_sizes: Sequence[int],
-        visible: Sequence[int],
+        visible: Sequence[int | Sequence[int]],
         *,
         grad_bound: float = float("inf"),
     ) -> None:
         super().__init__()
         self.in_sizes = tuple(in_sizes)
         self.grad_bound = grad_bound
-        self.weight = nn.Parameter(torch.zeros(sum(out_sizes), sum(in_sizes)))
-        self.bias = nn.Parameter(torch.zeros(sum(out_sizes)))
-        seen = torch.tensor(list(visible))[group_of(out_sizes)]
-        self.register_buffer("_mask", group_of(in_sizes)[None, :] < seen[:, None], persistent=False)
-        self.register_buffer("_weights", (seen + 1).float(), persistent=False)
+        outputs, inputs = sum(out_sizes), sum(in_sizes)
+        self.weight = nn.Parameter(_zero_columns_first(outputs, inputs, dtype=torch.float32))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        seen = seen_columns(visible, len(self.in_sizes))
+        self._panels = panels_of(seen, self.in_sizes, out_sizes)
+        seen = seen[group_of(out_sizes)]
+        mask = _zero_columns_first(outputs, inputs, dtype=torch.bool)
+        mask.copy_(seen[:, group_of(in_sizes)])
+        widths = torch.tensor(self.in_sizes)
+        offsets = (widths.cumsum(0) - widths).to(torch.int32)
+        self.register_buffer("_offsets", offsets, persistent=False)
+        self.register_buffer("_mask", mask, persistent=False)
+        self.register_buffer("_weights", (seen.sum(1) + 1).float(), persistent=False)
 
     def forward(self, codes: Tensor) -> Tensor:
         """Logits or activations, shape (rows, sum(out_sizes))."""
-        return nn.functional.linear(one_hot(codes, self.in_sizes), self.weight, self.bias)
+        outputs: Tensor = _Lookup.apply(
+            index_of(codes, self._offsets), self.weight, self.bias, self._panels
+        )  # type: ignore[no-untyped-call]
+        return outputs
 
-    def squared_norms(self, inputs: Tensor, output_grads: Tensor) -> Tensor:
+    def squared_norms(
+        self, inputs: Tensor, output_grads: Tensor, *, scratch: Tensor | None = None
+    ) -> Tensor:
         """See `BookKeptLayer`; `inputs` are codes, whose one-hot norm is known."""
-        return output_grads.square() @ self._weights
+        return torch.mul(output_grads, output_grads, out=scratch) @ self._weights
 
-    def summed_gradients(
-        self, inputs: Tensor, output_grads: Tensor, *, bound: float
-    ) -> list[Tensor]:
-        """See `BookKeptLayer`; exact: integers below 2**24 in float32, then float64."""
-        weight = torch.zeros(self.weight.shape, dtype=torch.float64, device=inputs.device)
-        bias = torch.zeros(self.bias.shape, dtype=torch.float64, device=inputs.device)
-        step = _grid_step(min(bound, self.grad_bound))
-        for start in range(0, len(inputs), ROWS_PER_SUM):
-            rows = slice(start, start + ROWS_PER_SUM)
-            grads = _in_steps(output_grads[rows], step=step)
-            weight += grads.T @ one_hot(inputs[rows], self.in_sizes)
-            bias += grads.sum(0)
-        return [weight.mul_(self._mask).mul_(step), bias.mul_(step)]
+    def grid_step(self, bound: float) -> float:
+        """See `BookKeptLayer`."""
+        return _grid_step(min(bound, self.grad_bound))
+
+    def summed_steps(self, inputs: Tensor, steps: Tensor) -> list[Tensor]:
+        """See `BookKeptLayer`; 2**10 rows of 14-bit numbers fit float32. One tensor a panel."""
+        index = index_of(inputs, self._offsets)
+        return [*(panel.scattered(index, steps) for panel in self._panels), steps.sum(0)]
+
+    def gradients(self, sums: list[Tensor], step: float) -> list[Tensor]:
+        """See `BookKeptLayer`."""
+        weight = _zero_columns_first(*self._mask.shape, dtype=torch.float64)
+        scale = torch.where(self._mask, step, 0.0)  # a power of two or zero: no bit changes
+        for panel, total in zip(self._panels, sums[:-1], strict=True):
+            here = panel.inputs, panel.outputs
+            weight.T[here] = total * scale.T[here]
+        return [weight, sums[-1] * step]
 
     def rounding_slack(self, bound: float) -> float:
         """See `BookKeptLayer`: half a grid step in each output, times the active inputs."""
-        step = _grid_step(min(bound, self.grad_bound))
-        return float(0.5 * step * self._weights.double().sum().sqrt())
+        return float(0.5 * self.grid_step(bound) * self._weights.double().sum().sqrt())
 
     def trainable_masks(self) -> list[Tensor]:
         """See `BookKeptLayer`."""
@@ -184,19 +288,28 @@ class MaskedLinear(nn.Module):
         rounded = activations + (self._rounded(activations) - activations).detach()
         return nn.functional.linear(rounded, self.weight, self.bias)
 
-    def squared_norms(self, inputs: Tensor, output_grads: Tensor) -> Tensor:
+    def squared_norms(
+        self, inputs: Tensor, output_grads: Tensor, *, scratch: Tensor | None = None
+    ) -> Tensor:
         """See `BookKeptLayer`."""
         visible = self._rounded(inputs).square() @ self._sees + 1.0
-        return (visible * (output_grads.square() @ self._outputs)).sum(1)
+        return (visible * (torch.mul(output_grads, output_grads, out=scratch) @ self._outputs)).sum(
+            1
+        )
 
-    def summed_gradients(
-        self, inputs: Tensor, output_grads: Tensor, *, bound: float
-    ) -> list[Tensor]:
+    def grid_step(self, bound: float) -> float:
+        """See `BookKeptLayer`."""
+        return _grid_step(bound)
+
+    def summed_steps(self, inputs: Tensor, steps: Tensor) -> list[Tensor]:
         """See `BookKeptLayer`; exact in float64 for up to 2**26 rows at a time."""
-        step = _grid_step(bound)
-        grads = _in_steps(output_grads, step=step)
-        weight = grads.double().T @ self._rounded(inputs).double()
-        return [weight.mul_(self._mask).mul_(step), grads.double().sum(0).mul_(step)]
+        wide = steps.double()
+        return [wide.T @ self._rounded(inputs).double(), wide.sum(0)]
+
+    def gradients(self, sums: list[Tensor], step: float) -> list[Tensor]:
+        """See `BookKeptLayer`."""
+        weight, bias = sums
+        return [weight.double().mul_(self._mask).mul_(step), bias.double().mul_(step)]
 
     def rounding_slack(self, bound: float) -> float:
         """See `BookKeptLayer`: as if every visible activation were 1."""

@@ -3,7 +3,8 @@
 A query is a frozen value. Its fields are public, `row_bound` is the largest L2 norm of one row's
 contribution, and `sum` adds the contributions up. The curator alone calls `sum`, and adds noise of
 noise_multiplier * max_rows_per_unit * row_bound to the result: by the triangle inequality a unit of
-k rows moves a sum by at most k * row_bound.
+k rows moves a sum by at most k * row_bound. One query, `PairDistances`, is a function of such sums
+that moves no more than they do; its docstring has the argument.
 """
 
 from dataclasses import dataclass
@@ -269,3 +270,100 @@ class Marginal:
         sizes = [self.codec.sizes[c] for c in self.columns]
         flat = np.ravel_multi_index(tuple(codes.T), sizes)
         return np.bincount(flat, minlength=self.cells).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class PairMarginals:
+    """Contingency tables of some pairs of encoded columns at once: a row is in one cell of each.
+
+    Answer: shape (sum of the tables' cells,), pair after pair, second column fastest; row norm
+    sqrt(pairs).
+    """
+
+    codec: Codec
+    pairs: tuple[tuple[int, int], ...]
+
+    def __post_init__(self) -> None:
+        _check_pairs(self.pairs, self.codec.sizes)
+
+    @property
+    def row_bound(self) -> float:
+        """See `Query`."""
+        return float(np.sqrt(len(self.pairs)))
+
+    def sum(self, rows: PrivateRows) -> FloatArray:
+        """See `Query`."""
+        codes = rows.codes(self.codec)
+        return np.concatenate(
+            [_pair_counts(codes, pair, self.codec.sizes).ravel() for pair in self.pairs]
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class PairDistances:
+    """How far pairs of encoded columns are from a public guess: the L1 distance of each table.
+
+    Not itself a sum over rows, but a function of sums that one row moves no further than them: a
+    row changes one cell of each pair's table by 1, so by the triangle inequality each distance by
+    at most 1, and all of them together by at most sqrt(pairs) in L2 norm. The guess is fixed from
+    public answers and does not move with the rows. It is rounded to a fixed grid, so that a
+    distance is exact in float64 and no rounding adds to what a row moves. (The score of AIM,
+    McKenna et al., VLDB 2022, arXiv:2201.12677, released as a whole instead of through the
+    exponential mechanism.)
+
+    Answer: shape (pairs,), in rows.
+
+    Attributes:
+        codec: how rows become codes.
+        pairs: column numbers.
+        guesses: for each pair the guessed counts, shape (sizes[i], sizes[j]). Public.
+    """
+
+    codec: Codec
+    pairs: tuple[tuple[int, int], ...]
+    guesses: tuple[FloatArray, ...]
+
+    PARTS: ClassVar[float] = 1024.0
+    """Guesses are rounded to this part of a row; sums stay exact up to 2**43 rows."""
+
+    def __post_init__(self) -> None:
+        _check_pairs(self.pairs, self.codec.sizes)
+        shapes = [np.shape(guess) for guess in self.guesses]
+        wanted = [(self.codec.sizes[i], self.codec.sizes[j]) for i, j in self.pairs]
+        if shapes != wanted:
+            raise InputError(f"guesses of shapes {shapes}; one table a pair is needed: {wanted}")
+
+    @property
+    def row_bound(self) -> float:
+        """See `Query`."""
+        return float(np.sqrt(len(self.pairs)))
+
+    def sum(self, rows: PrivateRows) -> FloatArray:
+        """See `Query`."""
+        codes = rows.codes(self.codec)
+        distances = [
+            float(np.abs(_pair_counts(codes, pair, self.codec.sizes) - self._on_grid(guess)).sum())
+            for pair, guess in zip(self.pairs, self.guesses, strict=True)
+        ]
+        return np.array(distances, dtype=np.float64)
+
+    def _on_grid(self, guess: FloatArray) -> FloatArray:
+        return np.rint(guess * self.PARTS) / self.PARTS
+
+
+def _check_pairs(pairs: tuple[tuple[int, int], ...], sizes: tuple[int, ...]) -> None:
+    last = len(sizes) - 1
+    wrong = [pair for pair in pairs if not 0 <= pair[0] < pair[1] <= last]
+    if wrong or not pairs or len(set(pairs)) < len(pairs):
+        raise InputError(
+            f"pairs {wrong or pairs} of columns; allowed: different pairs (i, j) with 0 <= i < j "
+            f"<= {last}, at least one"
+        )
+
+
+def _pair_counts(codes: IntArray, pair: tuple[int, int], sizes: tuple[int, ...]) -> FloatArray:
+    """Exact contingency table of a pair, shape (sizes[i], sizes[j]). PRIVATE."""
+    i, j = pair
+    flat = codes[:, i].astype(np.int64) * sizes[j] + codes[:, j]
+    counts = np.bincount(flat, minlength=sizes[i] * sizes[j])
+    return counts.reshape(sizes[i], sizes[j]).astype(np.float64)

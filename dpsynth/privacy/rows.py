@@ -4,7 +4,7 @@ Nothing here is noisy, so nothing here may be printed, returned to a user or sto
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from dpsynth.schema import Column
 from dpsynth.table import Table, unit_codes
 
 IntArray = NDArray[np.int64]
+CodeArray = NDArray[Any]
+"""Codes of any integer type."""
 
 
 class Codec(Protocol):
@@ -55,6 +57,7 @@ class PrivateRows:
             units = unit_codes(table, unit)
             self._table = table.take(_capped(units, max_rows_per_unit, rng=rng))
         self._cells: dict[Column, Cells] = {}
+        self._encoded: tuple[Codec, CodeArray] | None = None
 
     def __repr__(self) -> str:
         return "PrivateRows(...)"
@@ -92,9 +95,24 @@ class PrivateRows:
         for column in columns:
             self.cells(column)
 
-    def codes(self, codec: Codec) -> IntArray:
-        """Encoded rows, shape (rows, columns). PRIVATE."""
-        return codec.encode({c.name: self.cells(c, strict=False) for c in codec.columns})
+    def codes(self, codec: Codec) -> CodeArray:
+        """Encoded rows, shape (rows, columns), in the smallest integer type that holds them.
+
+        Those of the codec asked for last are kept, since many questions come in a row about one
+        codec. PRIVATE.
+        """
+        if self._encoded is None or self._encoded[0] is not codec:
+            self._encoded = None  # the old ones make room before the new ones come
+            cells = {c.name: self.cells(c, strict=False) for c in codec.columns}
+            codes = codec.encode(cells).astype(_code_type(codec.sizes))
+            self._encoded = codec, codes
+        return self._encoded[1]
+
+
+def _code_type(sizes: Sequence[int]) -> type[np.integer[Any]]:
+    """The smallest type, of those that torch has too, for codes below these sizes."""
+    last = max(sizes, default=1) - 1
+    return next(t for t in (np.uint8, np.int16, np.int32, np.int64) if last <= np.iinfo(t).max)
 
 
 def _capped(units: IntArray, limit: int, *, rng: np.random.Generator) -> IntArray:

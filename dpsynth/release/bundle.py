@@ -5,7 +5,8 @@
                manifest.dsse.json
     internal/  audit.json · privacy.json · decision.json · schema.json · report.html · columns.json
                policy.toml · waivers.json · about.json · ledger.json · holdout.json · model/
-               manifest.json · quarantine/ (the synthetic table, where the verdict is not "allow")
+               errors.json · manifest.json
+               quarantine/ (the synthetic table, where the verdict is not "allow")
 
 Written beside its place and renamed, so that there is a whole bundle or none.
 """
@@ -44,6 +45,8 @@ from dpsynth.release.manifest import (
 )
 from dpsynth.release.policy import Policy, parse_policy, signature_required
 from dpsynth.release.report.columns import ColumnShares, to_json_text
+from dpsynth.release.report.count_errors import NAME as ERRORS
+from dpsynth.release.report.count_errors import CountErrors
 from dpsynth.release.report.page import Edition, ReportData, render
 from dpsynth.release.signing import ENVELOPE, PUBLIC_KEY, Signer
 from dpsynth.release.waivers import Waiver, check_dates
@@ -64,6 +67,7 @@ class BundleContents:
         policy_text: the policy as TOML, exactly as it was read.
         waivers: rules that somebody set aside.
         columns: what the columns' pictures show, of synthetic and of real rows.
+        errors: how far counts may be off; None where the model allows no simulations.
         model_files: the fitted model, bytes by relative path.
         holdout_rows: 0-based rows of the private table that were held out; never rows themselves.
         about: what the owner says of the release.
@@ -85,6 +89,7 @@ class BundleContents:
     learned: Mapping[str, list[str]] = field(default_factory=dict)
     waivers: tuple[Waiver, ...] = ()
     columns: tuple[ColumnShares, ...] = ()
+    errors: CountErrors | None = None
     about: About = field(default_factory=About)
     ledger_text: str | None = None
     signer: Signer | None = None
@@ -216,6 +221,8 @@ def _write_internal(folder: Path, contents: BundleContents, created: str) -> Non
     _write(folder / "holdout.json", pretty_json(holdout))
     _write(folder / "columns.json", to_json_text(contents.columns))
     _write(folder / "report.html", render(report))
+    if contents.errors is not None:
+        _write(folder / ERRORS, contents.errors.to_json_text())
     if contents.ledger_text is not None:
         _write(folder / "ledger.json", contents.ledger_text)
     for name, data in contents.model_files.items():
@@ -246,6 +253,7 @@ def _report_data(
         schema=schema,
         rows=contents.rows if shown else None,
         columns=columns if internal else tuple(column.public() for column in columns),
+        errors=contents.errors if shown else None,
         audit=contents.audit if internal else None,
         table=table_path(decision, contents.output),
         signed_by=None if contents.signer is None else contents.signer.key_id,

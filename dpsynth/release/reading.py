@@ -19,6 +19,8 @@ from dpsynth.release.decisions import read_decision
 from dpsynth.release.domain import read_domain
 from dpsynth.release.manifest import NAME, Manifest, list_files, read_manifest
 from dpsynth.release.report.columns import from_json_text
+from dpsynth.release.report.count_errors import NAME as ERRORS
+from dpsynth.release.report.count_errors import CountErrors
 from dpsynth.release.verification.parts import read_audit, read_holdout
 from dpsynth.release.waivers import Waiver
 from dpsynth.table import Table
@@ -58,6 +60,7 @@ def read_bundle(path: str | Path) -> BundleContents:
         holdout_rows=read_holdout(inside / "holdout.json").tolist(),
         waivers=_parsed(inside / "waivers.json", _WAIVERS.validate_json),
         columns=from_json_text(read_text(inside / "columns.json")),
+        errors=_optional_errors(inside / ERRORS),
         about=_parsed(inside / "about.json", About.model_validate_json),
         ledger_text=_optional_text(inside / "ledger.json"),
         output=_output(table),
@@ -109,6 +112,10 @@ def _model_files(folder: Path) -> dict[str, bytes]:
 
 def _optional_text(path: Path) -> str | None:
     return read_text(path) if path.exists() else None
+
+
+def _optional_errors(path: Path) -> CountErrors | None:
+    return CountErrors.from_json_text(read_text(path)) if path.exists() else None
 
 
 def _output(table: Path) -> Literal["csv", "parquet"]:

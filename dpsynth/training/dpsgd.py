@@ -5,16 +5,19 @@ does with them, Adam, the falling step and the averaging of iterates among it, i
 """
 
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from dpsynth.errors import NonFiniteTraining
-from dpsynth.generators.base import Generator, Layout
+from dpsynth.generators.base import Generator, IntArray, Layout, Measuring
 from dpsynth.privacy.clipping import clipper_for
 from dpsynth.privacy.curator import Curator, GradientChannel
 from dpsynth.privacy.rows import Codec
+from dpsynth.refinement.measured import Measured
+from dpsynth.training.adam import Adam
 from dpsynth.training.options import TrainingOptions
 
 Progress = Callable[[int, int], None]
@@ -32,9 +35,13 @@ def train(
     label: str,
     options: TrainingOptions,
     rng: np.random.Generator,
+    measured: Measured | None = None,
     progress: Progress = lambda done, total: None,
 ) -> nn.Module:
     """A trained model, public.
+
+    Where tables of pairs were measured the generator adopts them before the first step and is
+    refined by them after the last; both are post-processing.
 
     Args:
         generator: architecture and loss.
@@ -44,35 +51,50 @@ def train(
         label: the charge that pays for all steps.
         options: fixed in advance.
         rng: starts the model and draws the public rows that set the clip norm.
+        measured: noisy tables of pairs, for a generator that can use them.
+        progress: told of each step.
 
     Raises:
         NonFiniteTraining: a weight stopped being finite; the charge stays booked.
     """
     model = generator.build(layout, options=options.generator_options, rng=rng)
-    norm = public_clip_norm(generator, model, layout, quantile=options.clip_quantile, rng=rng)
+    simulated = _independent_rows(layout, rng=rng)
+    if measured is not None:
+        measuring = cast(Measuring, generator)
+        measuring.adopt(model, measured, rng=rng)
+        simulated = generator.sample(model, _SIMULATED_ROWS, rng=rng)
+    norm = public_clip_norm(generator, model, simulated, quantile=options.clip_quantile)
     clipper = clipper_for(model, generator.per_example_loss, max_grad_norm=norm)
     channel = curator.gradients(model, clipper, codec, label=label)
     descend(model, channel, rows=layout.rows, options=options, progress=progress)
+    if measured is not None:
+        measuring.refine(model, measured, rng=rng)
     return model
 
 
 def public_clip_norm(
-    generator: Generator,
-    model: nn.Module,
-    layout: Layout,
-    *,
-    quantile: float,
-    rng: np.random.Generator,
+    generator: Generator, model: nn.Module, simulated: IntArray, *, quantile: float
 ) -> float:
     """A clip norm from public facts: a quantile of the gradient norms of simulated rows.
 
-    The rows are drawn from the noisy one-way marginals, so the norm costs nothing. A fixed share of
-    the a-priori bound would suit one table and clip nearly every row of another.
+    The rows are drawn from noisy answers, so the norm costs nothing. A fixed share of the a-priori
+    bound would suit one table and clip nearly every row of another.
+
+    Args:
+        generator: whose loss is differentiated.
+        model: at its starting weights.
+        simulated: codes, shape (rows, columns). Public.
+        quantile: in (0, 1].
     """
-    columns = [rng.choice(len(p), size=_SIMULATED_ROWS, p=p) for p in layout.one_way]
-    codes = torch.from_numpy(np.stack(columns, axis=1).astype(np.int64))
     clipper = clipper_for(model, generator.per_example_loss, max_grad_norm=1e6)
-    return max(float(torch.quantile(clipper.norms(codes), quantile)), 1e-2)
+    norms = clipper.norms(torch.from_numpy(simulated))
+    return max(float(torch.quantile(norms, quantile)), 1e-2)
+
+
+def _independent_rows(layout: Layout, *, rng: np.random.Generator) -> IntArray:
+    """Rows drawn from the noisy one-way marginals, shape (rows, columns)."""
+    columns = [rng.choice(len(p), size=_SIMULATED_ROWS, p=p) for p in layout.one_way]
+    return np.stack(columns, axis=1).astype(np.int64)
 
 
 def descend(
@@ -90,15 +112,15 @@ def descend(
     """
     trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     parameters = [p for _, p in trained]
-    optimizer = torch.optim.Adam(parameters, lr=options.learning_rate, betas=options.betas)
     averages = [p.detach().clone() for p in parameters]
     batch = max(rows * channel.sample_rate, 1.0)
+    floor = max(options.noise_floor * channel.scale / batch, 1e-8)
+    optimizer = Adam(parameters, betas=options.betas, floor=floor)
     for step in range(channel.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = options.learning_rate * (1.0 - step / channel.steps)
-        for parameter, noisy in zip(parameters, channel.ask(), strict=True):
-            parameter.grad = (noisy / batch).to(parameter.dtype)
-        optimizer.step()
+        sums = zip(parameters, channel.ask(), strict=True)
+        gradients = [(noisy / batch).to(parameter.dtype) for parameter, noisy in sums]
+        rate = options.learning_rate * (1.0 - step / channel.steps)
+        optimizer.step(gradients, learning_rate=rate)
         _check_finite(trained, step)
         _average(averages, parameters, decay=options.averaging)
         progress(step + 1, channel.steps)

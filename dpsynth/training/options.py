@@ -4,6 +4,12 @@ from dataclasses import dataclass
 
 from dpsynth.errors import InputError
 
+MEASURING_GENERATOR = "autoregressive"
+"""The generator that starts from measured pairs (named here, as `plan` loads no generator)."""
+
+_BRANCH_BY_EPSILON = ((8.0, 0.3, 128, 100), (2.0, 0.2, 128, 60), (0.0, 0.05, 64, 30))
+"""From which epsilon on: gradient share, hidden units, steps."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
@@ -16,8 +22,15 @@ class TrainingOptions:
         learning_rate: of Adam, at the first step; falls linearly to zero.
         betas: Adam's decays.
         averaging: decay of the exponential average of the iterates that becomes the model.
-        clip_quantile: the clip norm is this quantile of the gradient norms that rows drawn from
-            the noisy one-way marginals have (public), and never above the a-priori bound.
+        noise_floor: Adam divides by the root of its second moment plus this many standard
+            deviations of the noise in a gradient's entry, so that a weight whose gradient is mere
+            noise moves little.
+        clip_quantile: the clip norm is this quantile of the gradient norms that simulated rows
+            have (public): drawn from the model where it starts from measured pairs, else from the
+            noisy one-way marginals.
+        gradient_share: share of what is left of mu squared after the domain and the one-way
+            marginals that goes to the gradient steps; the rest measures tables of pairs. 1 measures
+            none.
         hidden: units of the flagship's hidden branch.
         hidden_scale: factor on the hidden branch's output.
     """
@@ -27,7 +40,9 @@ class TrainingOptions:
     learning_rate: float = 0.1
     betas: tuple[float, float] = (0.9, 0.99)
     averaging: float = 0.95
+    noise_floor: float = 0.0
     clip_quantile: float = 0.5
+    gradient_share: float = 1.0
     hidden: int = 0
     hidden_scale: float = 0.25
 
@@ -42,6 +57,10 @@ class TrainingOptions:
             )
         if not 0 < self.clip_quantile <= 1:
             raise InputError(f"clip_quantile is {self.clip_quantile}; it must be in (0, 1]")
+        if not 0 < self.gradient_share <= 1:
+            raise InputError(f"gradient_share is {self.gradient_share}; it must be in (0, 1]")
+        if not 0 <= self.noise_floor < float("inf"):
+            raise InputError(f"noise_floor is {self.noise_floor}; it must be at least 0 and finite")
 
     @property
     def sampling(self) -> str:
@@ -56,8 +75,23 @@ class TrainingOptions:
         return {"hidden": float(self.hidden), "hidden_scale": self.hidden_scale}
 
     @classmethod
-    def recommended(cls, *, epsilon: float) -> "TrainingOptions":
-        """Defaults by the budget alone: a generous one pays for the hidden branch."""
-        if epsilon >= 3:
-            return cls(hidden=64)
-        return cls()
+    def recommended(
+        cls, *, epsilon: float, generator: str = MEASURING_GENERATOR
+    ) -> "TrainingOptions":
+        """Defaults by the budget and the generator alone.
+
+        The flagship measures pairs and trains its hidden branch on the rest; the larger the budget,
+        the more of it and the more units, since structure of high order is heard late.
+        """
+        if generator != MEASURING_GENERATOR:
+            return cls()
+        share, hidden, steps = next(row[1:] for row in _BRANCH_BY_EPSILON if epsilon >= row[0])
+        return cls(
+            steps=steps,
+            learning_rate=0.1,
+            averaging=0.9,
+            noise_floor=1.0,
+            gradient_share=share,
+            hidden=hidden,
+            hidden_scale=1.0,
+        )

@@ -1,13 +1,17 @@
 """The split of the budget: it adds up, never over, and depends on public facts only."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from dpsynth.errors import InputError
 from dpsynth.plan import (
     COUNT,
+    DISTANCES,
     FORMS,
     MARGINALS,
+    PAIRS,
     TRAINING,
     OpenColumn,
     Plan,
@@ -21,8 +25,10 @@ from dpsynth.privacy.events import (
     SampledGaussianEvent,
     ThresholdedGaussianEvent,
 )
+from dpsynth.privacy.statement import WITNESS
+from dpsynth.refinement.selection import SelectionRules
 from dpsynth.schema import Column
-from dpsynth.training.options import TrainingOptions
+from dpsynth.training.options import MEASURING_GENERATOR, TrainingOptions
 
 DECLARED = (
     Column(name="age", kind="integer", lower=0, upper=120),
@@ -30,6 +36,10 @@ DECLARED = (
     Column(name="ok", kind="boolean"),
 )
 OPEN = (OpenColumn("a"), OpenColumn("b"), Column(name="when", kind="datetime"), *DECLARED)
+
+
+def _booleans(columns: int) -> tuple[PlannedColumn, ...]:
+    return tuple(Column(name=f"b{k}", kind="boolean") for k in range(columns))
 
 
 def _epsilon(plan: Plan) -> float:
@@ -66,10 +76,71 @@ def test_charges_stand_in_the_order_of_use() -> None:
         "values: when",
         "values: age",
         MARGINALS,
+        PAIRS,
         TRAINING,
     ]
     declared = [c.label for c in make_plan(DECLARED, epsilon=1.0, delta=1e-5).charges]
-    assert declared == [COUNT, "values: age", MARGINALS, TRAINING]
+    assert declared == [COUNT, "values: age", MARGINALS, PAIRS, TRAINING]
+
+
+def _labels(columns: tuple[PlannedColumn, ...], **options: Any) -> list[str]:
+    return [c.label for c in make_plan(columns, epsilon=1.0, delta=1e-5, **options).charges]
+
+
+def test_wide_tables_are_asked_first_which_pairs_depend() -> None:
+    most = SelectionRules().all_up_to
+    labels = _labels(_booleans(most + 1))
+    assert labels == [COUNT, MARGINALS, DISTANCES, PAIRS, TRAINING]
+    assert DISTANCES not in _labels(_booleans(most))
+
+
+def test_a_single_column_has_no_pairs() -> None:
+    assert _labels(_booleans(1)) == [COUNT, MARGINALS, TRAINING]
+
+
+def test_generators_that_measure_nothing_leave_all_to_the_gradients() -> None:
+    assert _labels(_booleans(40), generator="independent") == [COUNT, MARGINALS, TRAINING]
+    whole = TrainingOptions(gradient_share=1.0)
+    assert _labels(_booleans(40), training=whole) == [COUNT, MARGINALS, TRAINING]
+
+
+@pytest.mark.parametrize("columns", [2, 5, 30, 100])
+@pytest.mark.parametrize("epsilon", [0.1, 1.0, 3.0, 10.0])
+def test_the_default_split_composes_to_the_budget(columns: int, epsilon: float) -> None:
+    plan = make_plan(_booleans(columns), epsilon=epsilon, delta=1e-5)
+    assert epsilon * (1 - 1e-6) <= _epsilon(plan) <= epsilon * (1 + 1e-9)
+    events = [c.event for c in plan.charges]
+    assert accounting.epsilon(events, delta=1e-5, accountant="pld") == pytest.approx(
+        epsilon, rel=0.01
+    )
+    assert epsilon <= accounting.epsilon(events, delta=1e-5, accountant=WITNESS) < 1.5 * epsilon
+
+
+@pytest.mark.parametrize("share", [0.2, 0.7])
+def test_the_gradients_take_their_share_of_what_is_left(share: float) -> None:
+    plan = make_plan(
+        DECLARED, epsilon=1.0, delta=1e-5, training=TrainingOptions(gradient_share=share)
+    )
+    spent = {
+        c.label: getattr(c.event, "steps", 1) / getattr(c.event, "noise_multiplier", 0) ** 2
+        for c in plan.charges
+    }
+    left = spent[PAIRS] + spent[TRAINING]
+    assert spent[TRAINING] / left == pytest.approx(share, rel=1e-6)
+
+
+def test_a_question_that_is_not_asked_has_no_multiplier() -> None:
+    plan = make_plan(_booleans(1), epsilon=1.0, delta=1e-5)
+    assert plan.multiplier(PAIRS) is None
+    assert plan.multiplier(MARGINALS) is not None
+
+
+@pytest.mark.parametrize("generator", ["autoregressive", "independent"])
+@pytest.mark.parametrize("epsilon", [1e-3, 1.0, 2.5, 1e3])
+def test_recommended_settings_are_valid_for_any_epsilon(epsilon: float, generator: str) -> None:
+    found = TrainingOptions.recommended(epsilon=epsilon, generator=generator)
+    assert found == TrainingOptions.recommended(epsilon=epsilon, generator=generator)
+    assert (found.gradient_share < 1) == (generator == MEASURING_GENERATOR)
 
 
 def test_delta_is_reserved_only_for_naming_values() -> None:
@@ -127,6 +198,10 @@ def test_a_budget_out_of_range_is_refused(epsilon: float, delta: float) -> None:
         {"sample_rate": 1.5},
         {"learning_rate": float("inf")},
         {"clip_quantile": 0.0},
+        {"gradient_share": 0.0},
+        {"gradient_share": 1.5},
+        {"noise_floor": -1.0},
+        {"noise_floor": float("inf")},
     ],
 )
 def test_training_options_out_of_range_are_refused(wrong: dict[str, float]) -> None:

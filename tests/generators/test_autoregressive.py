@@ -75,6 +75,52 @@ def test_cross_entropy_and_its_gradient_match_torch() -> None:
     torch.testing.assert_close(mine, theirs)
 
 
+@pytest.mark.parametrize("shift", [0.0, 75.0, -75.0, 3e4, -3e4])
+def test_cross_entropy_of_extreme_logits_is_that_of_log_softmax(shift: float) -> None:
+    """A shift changes nothing, and rows beside an extreme row keep their bits."""
+    rng = np.random.default_rng(4)
+    plain = torch.from_numpy(rng.normal(0, 3, (6, 9))).float()
+    codes = torch.from_numpy(np.stack([rng.integers(0, s, 6) for s in SIZES], axis=1))
+    logits = plain.clone()
+    logits[2] += shift
+    logits[4, :3] += shift
+    logits.requires_grad_()
+    ours = column_cross_entropy(logits, codes, SIZES)
+    parts = [
+        torch.nn.functional.cross_entropy(block, codes[:, j], reduction="none")
+        for j, block in enumerate(logits.split(SIZES, dim=1))
+    ]
+    torch.testing.assert_close(ours, torch.stack(parts).sum(0), rtol=1e-5, atol=1e-4)
+    (mine,) = torch.autograd.grad(ours.sum(), logits)
+    (theirs,) = torch.autograd.grad(torch.stack(parts).sum(), logits)
+    torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
+    before = column_cross_entropy(plain, codes, SIZES)
+    calm = [0, 1, 3, 5]
+    assert torch.equal(before[calm], ours.detach()[calm])
+
+
+def test_cross_entropy_of_many_blocks_matches_torch() -> None:
+    """More columns than are summed together at once."""
+    sizes = (3, 1, 5) * 13
+    rng = np.random.default_rng(5)
+    logits = torch.from_numpy(rng.normal(0, 3, (7, sum(sizes))))
+    codes = torch.from_numpy(np.stack([rng.integers(0, s, 7) for s in sizes], axis=1))
+    parts = [
+        torch.nn.functional.cross_entropy(block, codes[:, j], reduction="none")
+        for j, block in enumerate(logits.split(sizes, dim=1))
+    ]
+    torch.testing.assert_close(
+        column_cross_entropy(logits, codes, sizes), torch.stack(parts).sum(0)
+    )
+
+
+def test_a_logit_that_is_no_number_gives_no_number() -> None:
+    logits = torch.zeros(2, 9)
+    logits[1, 4] = float("nan")
+    losses = column_cross_entropy(logits, torch.zeros(2, 3, dtype=torch.int64), SIZES)
+    assert torch.isfinite(losses).tolist() == [True, False]
+
+
 def test_hidden_units_are_shared_out_with_later_groups_first() -> None:
     assert autoregressive._hidden_groups(5, 4) == (1, 2, 2)
     assert autoregressive._hidden_groups(0, 4) == ()

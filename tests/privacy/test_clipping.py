@@ -10,8 +10,14 @@ from torch import Tensor, nn
 from dpsynth.errors import InputError, NonFiniteTraining
 from dpsynth.generators import autoregressive
 from dpsynth.generators.base import Layout, column_cross_entropy
-from dpsynth.privacy.clipping import BookKeeping, PerExample, clip_factors, clipper_for
-from dpsynth.privacy.layers import CodeLinear
+from dpsynth.privacy.clipping import (
+    BookKeeping,
+    PerExample,
+    _ExactSum,
+    clip_factors,
+    clipper_for,
+)
+from dpsynth.privacy.layers import CodeLinear, MaskedLinear, seen_columns
 
 SIZES = (3, 2, 5, 4)
 QUICK = settings(derandomize=True, deadline=None, max_examples=25)
@@ -160,6 +166,141 @@ def test_a_sum_has_the_same_bits_in_any_order_and_partition(hidden: int) -> None
     for a, b, c in zip(whole, shuffled, joined, strict=True):
         assert torch.equal(a, b)
         assert torch.equal(a, c)
+
+
+class _Sparse(nn.Module):
+    """A sparse map of codes plus a hidden branch behind a sparse one; layers can be frozen."""
+
+    EDGES = ((), (0,), (0,), (2, 0))
+    INNER = ((0, 2), 1, (1,))
+
+    def __init__(self, seed: int, frozen: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        rng = np.random.default_rng(seed)
+        self.tables = CodeLinear(SIZES, SIZES, self.EDGES, grad_bound=1.0)
+        self.inner = CodeLinear(SIZES, (2, 3, 1), self.INNER)
+        self.outer = MaskedLinear((2, 3, 1), SIZES, (0, 1, 2, 3))
+        for name, layer in self.named_children():
+            for parameter, mask in zip(layer.parameters(), layer.trainable_masks(), strict=True):
+                value = torch.from_numpy(rng.normal(0, 1, parameter.shape)) * mask
+                parameter.data.copy_(value)
+                parameter.requires_grad_(name not in frozen)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        logits: Tensor = self.tables(codes) + 0.5 * self.outer(torch.tanh(self.inner(codes)))
+        return logits
+
+
+def _sparse_loss(model: nn.Module, rows: Tensor) -> Tensor:
+    return column_cross_entropy(model(rows), rows, SIZES)
+
+
+def _by_autograd(model: nn.Module, codes: Tensor, masks: list[Tensor]) -> list[Tensor]:
+    """The slow twin: each row's gradient of the trained parameters, shape (rows, ...) each."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    rows = [torch.autograd.grad(_sparse_loss(model, r).sum(), trained) for r in codes.split(1)]
+    return [
+        torch.stack(g).double() * m for g, m in zip(zip(*rows, strict=True), masks, strict=True)
+    ]
+
+
+FROZEN = [(), ("tables",), ("inner",), ("outer",), ("inner", "outer"), ("tables", "inner")]
+
+
+@pytest.mark.parametrize("frozen", FROZEN)
+@pytest.mark.parametrize("max_grad_norm", [0.7, 50.0])
+def test_sparse_and_frozen_layers_equal_autograd(
+    frozen: tuple[str, ...], max_grad_norm: float
+) -> None:
+    model, codes = _Sparse(1, frozen), _codes(2, 40)
+    clipper = clipper_for(model, _sparse_loss, max_grad_norm=max_grad_norm)
+    assert isinstance(clipper, BookKeeping)
+    masks = clipper.masks()
+    assert len(masks) == 6 - 2 * len(frozen)
+    rows = _by_autograd(model, codes, masks)
+    norms = torch.stack([g.square().flatten(1).sum(1) for g in rows]).sum(0).sqrt()
+    torch.testing.assert_close(clipper.norms(codes).double(), norms, rtol=1e-3, atol=1e-4)
+    factors = (max_grad_norm / norms).clamp(max=1.0)
+    for found, grads in zip(clipper.clipped_sum(codes), rows, strict=True):
+        expected = torch.tensordot(factors, grads, dims=1)
+        assert (found - expected).abs().max() < 40 * 50 * 2.0**-13
+
+
+@pytest.mark.parametrize("frozen", FROZEN)
+def test_sparse_and_frozen_layers_sum_exactly_within_the_bound(frozen: tuple[str, ...]) -> None:
+    model, codes = _Sparse(3, frozen), _codes(4, 2500)
+    clipper = clipper_for(model, _sparse_loss, max_grad_norm=0.6)
+    whole = clipper.clipped_sum(codes)
+    order = torch.from_numpy(np.random.default_rng(7).permutation(2500))
+    parts = [clipper.clipped_sum(p) for p in codes[order].split(713)]
+    for a, *b in zip(whole, *parts, strict=True):
+        assert torch.equal(a, torch.stack(b).sum(0))
+    for row in range(20):
+        alone = clipper.clipped_sum(codes[row : row + 1])
+        without = clipper.clipped_sum(torch.cat([codes[:row], codes[row + 1 :]]))
+        assert _norm(alone) <= 0.6
+        assert all(torch.equal(a - b, c) for a, b, c in zip(whole, without, alone, strict=True))
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int16, torch.int32])
+def test_codes_of_any_integer_type_sum_to_the_same_bits(kind: torch.dtype) -> None:
+    model, codes = _model(5, hidden=7), _codes(6, 1500)
+    clipper = clipper_for(model, autoregressive.per_example_loss, max_grad_norm=2.0)
+    pairs = zip(clipper.clipped_sum(codes), clipper.clipped_sum(codes.to(kind)), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize("rows_at_once", [64, 256, 1024])
+def test_a_sum_has_the_same_bits_at_any_height_of_its_blocks(rows_at_once: int) -> None:
+    model, codes = _model(5, hidden=7), _codes(6, 2777)
+    clipper = clipper_for(model, autoregressive.per_example_loss, max_grad_norm=2.0)
+    assert isinstance(clipper, BookKeeping)
+    expected, norms = clipper.clipped_sum(codes), clipper.norms(codes)
+    clipper._rows_at_once = rows_at_once
+    pairs = zip(expected, clipper.clipped_sum(codes), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    assert torch.equal(norms, clipper.norms(codes))
+    assert len(norms) == 2777
+
+
+def test_exact_sums_are_widened_before_single_precision_gives_out() -> None:
+    """The largest steps of 5,000 rows: 2**14 * 5000 + 1 does not fit float32."""
+    total = _ExactSum()
+    for _ in range(5):
+        total.add([torch.tensor([2.0**14 * 1000])], rows=1000)
+    total.add([torch.tensor([1.0])], rows=1)
+    assert total.sums()[0].item() == 2**14 * 5000 + 1
+    assert total.rows == 5001
+
+
+def test_an_edge_that_is_left_out_is_neither_trained_nor_weighed() -> None:
+    layer = CodeLinear(SIZES, SIZES, _Sparse.EDGES)
+    full = CodeLinear(SIZES, SIZES, range(4))
+    assert [layer._mask[:, c].any().item() for c in (0, 3, 5, 10)] == [True, False, True, False]
+    grads = torch.ones(1, sum(SIZES))
+    expected = 3 * 1 + 2 * 2 + 5 * 2 + 4 * 3  # sum of outputs times (columns seen + 1)
+    assert layer.squared_norms(torch.zeros(1, 4, dtype=torch.int64), grads).item() == expected
+    assert layer.rounding_slack(1.0) == pytest.approx(0.5 * 2.0**-14 * expected**0.5)
+    assert layer.rounding_slack(1.0) < full.rounding_slack(1.0)
+
+
+@pytest.mark.parametrize("visible", [(5,), (-1,), ((0, 4),), ((1, 1),)])
+def test_columns_that_are_not_there_are_refused(visible: tuple[int | tuple[int, ...], ...]) -> None:
+    with pytest.raises(InputError, match="output group 0 sees columns"):
+        seen_columns(visible, 4)
+
+
+def test_a_layer_frozen_in_part_is_not_book_kept() -> None:
+    model = _Sparse(1)
+    model.tables.bias.requires_grad_(False)
+    assert isinstance(clipper_for(model, _sparse_loss, max_grad_norm=1.0), PerExample)
+
+
+def test_layers_that_share_a_parameter_are_not_book_kept() -> None:
+    model = _Sparse(1, ("inner", "outer"))
+    model.twin = CodeLinear(SIZES, SIZES, _Sparse.EDGES)
+    model.twin.weight, model.twin.bias = model.tables.weight, model.tables.bias
+    assert isinstance(clipper_for(model, _sparse_loss, max_grad_norm=1.0), PerExample)
 
 
 def test_an_empty_batch_sums_to_zero() -> None:

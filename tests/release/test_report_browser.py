@@ -14,6 +14,7 @@ from audits import suite
 from dpsynth.privacy.statement import LedgerRecord
 from dpsynth.release.about import About
 from dpsynth.release.evidence import AUDIT_KINDS, audit_frame
+from dpsynth.release.report.count_errors import ColumnError, CountErrors, PairError
 from dpsynth.release.report.page import ReportData, render
 from dpsynth.release.waivers import Waiver
 from dpsynth.table import Table
@@ -120,6 +121,15 @@ def data(contents: Any, tables: Any) -> dict[str, ReportData]:
         "schema": made.schema,
         "table": "public/synthetic.csv",
         "rows": made.rows,
+        "errors": CountErrors(
+            rows=made.rows,
+            simulations=4,
+            columns=tuple(
+                ColumnError(name=name, mean=0.004, largest=0.02, worst=LONG)
+                for name in (*made.schema.names, LONG)
+            ),
+            pairs=(PairError(first=LONG, second=LONG, distance=0.1),),
+        ),
         "signed_by": "0" * 64,
     }
     return {

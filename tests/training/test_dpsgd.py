@@ -1,5 +1,8 @@
 """The training loop: what a gradient step hands out, and that training learns what it should."""
 
+import math
+from fractions import Fraction
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,15 +15,22 @@ from dpsynth.errors import BudgetExceeded, InputError, NonFiniteTraining
 from dpsynth.generators import registry
 from dpsynth.generators.base import Layout, column_cross_entropy
 from dpsynth.privacy.clipping import Clipper, PerExample, clipper_for
-from dpsynth.privacy.curator import Curator, GradientChannel
+from dpsynth.privacy.curator import Curator, GradientChannel, _in_fewer_steps
 from dpsynth.privacy.events import Event, GaussianEvent, SampledGaussianEvent
 from dpsynth.privacy.layers import one_hot
 from dpsynth.privacy.ledger import Charge, Ledger
 from dpsynth.privacy.noise import seeded_noise
 from dpsynth.privacy.rows import PrivateRows
+from dpsynth.refinement.measured import Measured
 from dpsynth.schema import Column
 from dpsynth.table import Table
-from dpsynth.training.dpsgd import descend, public_clip_norm, train
+from dpsynth.training.dpsgd import (
+    _SIMULATED_ROWS,
+    _independent_rows,
+    descend,
+    public_clip_norm,
+    train,
+)
 from dpsynth.training.options import TrainingOptions
 
 SIZES = (3, 3)
@@ -101,6 +111,57 @@ def test_noise_has_the_scale_of_the_charge_and_spares_masked_entries() -> None:
         assert stats.kstest(sample / wrong, stats.norm.cdf).pvalue < 1e-9
 
 
+@pytest.mark.parametrize("steps", [1, 3, 7, 100, 299, 300])
+@pytest.mark.parametrize("multiplier", [0.37, 5.0, 61.7])
+def test_fewer_steps_cost_no_more_and_hardly_less(steps: int, multiplier: float) -> None:
+    """t / z'^2 <= T / z^2 in exact fractions, and equal to 15 digits."""
+    model = _flagship()
+    curator = _curator(GaussianEvent(noise_multiplier=multiplier, steps=300))
+    clipper = _clipper(model, norm=0.7)
+    channel = curator.gradients(model, clipper, _codec(), label="g", steps=steps)
+    assert channel.steps == steps
+    taken = _in_fewer_steps(GaussianEvent(noise_multiplier=multiplier, steps=300), steps)
+    paid = Fraction(300) / Fraction(multiplier) ** 2
+    spent = Fraction(steps) / Fraction(taken.noise_multiplier) ** 2
+    assert spent <= paid
+    assert float(spent) == pytest.approx(float(paid), rel=1e-14)
+    assert channel.scale >= taken.noise_multiplier * 0.7
+    assert channel.scale == pytest.approx(multiplier * math.sqrt(steps / 300) * 0.7, rel=1e-6)
+
+
+def test_all_steps_are_the_charge_as_it_was() -> None:
+    model, event = _flagship(), GaussianEvent(noise_multiplier=3.3, steps=7)
+    plain = _curator(event).gradients(model, _clipper(model), _codec(), label="g")
+    same = _curator(event).gradients(model, _clipper(model), _codec(), label="g", steps=7)
+    assert (plain.steps, plain.scale) == (same.steps, same.scale)
+
+
+@pytest.mark.parametrize(
+    ("event", "steps", "error"),
+    [
+        (GaussianEvent(noise_multiplier=1.0, steps=3), 4, BudgetExceeded),
+        (GaussianEvent(noise_multiplier=1.0, steps=3), 0, InputError),
+        (SampledGaussianEvent(noise_multiplier=1.0, sample_rate=0.2, steps=3), 2, InputError),
+    ],
+)
+def test_steps_that_the_charge_does_not_pay_for_are_refused(
+    event: Event, steps: int, error: type[Exception]
+) -> None:
+    model = _flagship()
+    with pytest.raises(error, match=f"steps is {steps}"):
+        _curator(event).gradients(model, _clipper(model), _codec(), label="g", steps=steps)
+
+
+def test_fewer_steps_end_when_they_are_taken() -> None:
+    model = _flagship()
+    curator = _curator(GaussianEvent(noise_multiplier=1.0, steps=9))
+    channel = curator.gradients(model, _clipper(model), _codec(), label="g", steps=2)
+    channel.ask()
+    channel.ask()
+    with pytest.raises(BudgetExceeded, match="all 2 gradient steps"):
+        channel.ask()
+
+
 def test_poisson_batches_have_the_right_size_and_vary() -> None:
     """Mean of 300 batches within five standard errors; the spread is the binomial one."""
     model = _flagship()
@@ -143,7 +204,8 @@ def test_training_clips_by_the_public_norm_whatever_the_rows(
     )
     rng = np.random.default_rng(1)
     model = generator.build(LAYOUT, options=options.generator_options, rng=rng)
-    expected = public_clip_norm(generator, model, LAYOUT, quantile=options.clip_quantile, rng=rng)
+    simulated = _independent_rows(LAYOUT, rng=rng)
+    expected = public_clip_norm(generator, model, simulated, quantile=options.clip_quantile)
     assert norms == [expected]
 
 
@@ -241,17 +303,138 @@ def test_any_torch_module_trains_through_opacus() -> None:
 
 
 def test_the_clip_norm_is_a_function_of_public_facts() -> None:
-    """It takes no rows; the same marginals and seed give the same norm, others give another."""
+    """It takes no private rows; the same simulated rows give the same norm, others another."""
     generator = registry.load("autoregressive")
 
-    def norm(layout: Layout) -> float:
-        rng = np.random.default_rng(5)
-        return public_clip_norm(generator, _flagship(), layout, quantile=0.5, rng=rng)
+    def norm(layout: Layout, quantile: float = 0.5) -> float:
+        simulated = _independent_rows(layout, rng=np.random.default_rng(5))
+        return public_clip_norm(generator, _flagship(), simulated, quantile=quantile)
 
     skewed = Layout(SIZES, (np.array([0.98, 0.01, 0.01]), np.array([0.9, 0.05, 0.05])), 1.0)
     assert norm(LAYOUT) == norm(LAYOUT)
     assert 0.01 <= norm(LAYOUT) < np.sqrt(2 * 2 + 2)  # the a-priori bound: sqrt(2 (1 + 1) + 2)
     assert norm(skewed) > 0
-    assert public_clip_norm(
-        generator, _flagship(), LAYOUT, quantile=0.1, rng=np.random.default_rng(5)
-    ) <= norm(LAYOUT)
+    assert norm(LAYOUT, 0.1) <= norm(LAYOUT)
+
+
+def test_simulated_rows_follow_the_noisy_marginals() -> None:
+    """Within five standard errors of each share; codes without a share do not come up."""
+    one_way = (np.array([0.7, 0.3, 0.0]), np.array([0.1, 0.2, 0.7]))
+    rows = _independent_rows(Layout(SIZES, one_way, 100.0), rng=np.random.default_rng(1))
+    for column, share in enumerate(one_way):
+        found = np.bincount(rows[:, column], minlength=3) / len(rows)
+        assert np.all(np.abs(found - share) <= 5 * np.sqrt(share / len(rows)))
+
+
+AGREEING = 0.9 * np.eye(3) / 3 + 0.05 * (1 - np.eye(3)) / 3
+"""Shares of the codes of the private table, in which the columns agree in 90 % of the rows."""
+MEASURED = Measured(
+    rows=float(ROWS),
+    one_way=(AGREEING.sum(axis=1), AGREEING.sum(axis=0)),
+    one_way_std=1.0,
+    pairs=((0, 1),),
+    tables=(ROWS * AGREEING,),
+    std=1.0,
+)
+PAIRED = Layout(SIZES, MEASURED.one_way, float(ROWS), ((0, 1),))
+
+
+class _Watched:
+    """The flagship, whose state is kept after adoption and before refinement."""
+
+    def __init__(self) -> None:
+        self._flagship = registry.load("autoregressive")
+        self.adopted: dict[str, Tensor] = {}
+        self.trained: dict[str, Tensor] = {}
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._flagship, name)
+
+    def adopt(self, model: nn.Module, measured: Measured, *, rng: np.random.Generator) -> None:
+        self._flagship.adopt(model, measured, rng=rng)  # type: ignore[attr-defined]
+        self.adopted = {k: v.clone() for k, v in model.state_dict().items()}
+
+    def refine(self, model: nn.Module, measured: Measured, *, rng: np.random.Generator) -> None:
+        self.trained = {k: v.clone() for k, v in model.state_dict().items()}
+        self._flagship.refine(model, measured, rng=rng)  # type: ignore[attr-defined]
+
+
+def _trained_on_pairs(
+    *, hidden: int, noise: float, agreeing: float = 0.85, floor: float = 0.0
+) -> _Watched:
+    steps, watched = 20, _Watched()
+    train(
+        watched,  # type: ignore[arg-type]
+        PAIRED,
+        curator=_curator(GaussianEvent(noise_multiplier=noise, steps=steps), agreeing=agreeing),
+        codec=_codec(),
+        label="g",
+        options=TrainingOptions(
+            steps=steps, hidden=hidden, gradient_share=0.5, noise_floor=floor, hidden_scale=1.0
+        ),
+        rng=np.random.default_rng(1),
+        measured=MEASURED,
+    )
+    return watched
+
+
+def _moved(watched: _Watched, part: str) -> float:
+    return max(
+        float((watched.trained[key] - value).abs().max())
+        for key, value in watched.adopted.items()
+        if key.startswith(part)
+    )
+
+
+def test_beside_a_branch_the_measured_tables_stay_as_adopted() -> None:
+    watched = _trained_on_pairs(hidden=4, noise=1.0)
+    assert _moved(watched, "tables") == 0.0
+    assert _moved(watched, "outer") > 0.0
+
+
+def test_without_a_branch_training_moves_the_tables() -> None:
+    assert _moved(_trained_on_pairs(hidden=0, noise=1.0), "tables") > 0.0
+
+
+def test_weights_of_mere_noise_move_little_above_the_noise_floor() -> None:
+    """Noise far above every gradient: the floor keeps the branch nearer to where it was.
+
+    Without it Adam's steps have one size whatever the signal: the outer weights move as far.
+    """
+    free = _moved(_trained_on_pairs(hidden=4, noise=1e5), "outer")
+    held = _moved(_trained_on_pairs(hidden=4, noise=1e5, floor=10.0), "outer")
+    assert held < 0.2 * free
+
+
+@pytest.mark.parametrize("agreeing", [0.0, 1.0])
+def test_with_measured_pairs_too_the_clip_norm_comes_from_public_rows(
+    agreeing: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two private tables as different as can be, one norm."""
+    norms: list[float] = []
+    asked = Curator.gradients
+
+    def spy(self: Curator, model: nn.Module, clipper: Clipper, *rest: object, label: str) -> object:
+        norms.append(clipper.max_grad_norm)
+        return asked(self, model, clipper, *rest, label=label)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Curator, "gradients", spy)
+    _trained_on_pairs(hidden=4, noise=1.0, agreeing=agreeing)
+    generator, rng = registry.load("autoregressive"), np.random.default_rng(1)
+    model = generator.build(PAIRED, options={"hidden": 4.0, "hidden_scale": 1.0}, rng=rng)
+    _independent_rows(PAIRED, rng=rng)
+    generator.adopt(model, MEASURED, rng=rng)  # type: ignore[attr-defined]
+    simulated = generator.sample(model, _SIMULATED_ROWS, rng=rng)
+    assert norms == [public_clip_norm(generator, model, simulated, quantile=0.5)]
+
+
+def test_refinement_comes_after_training_and_keeps_the_pair() -> None:
+    """Rows of the refined model agree as measured, although training pulled elsewhere."""
+    watched = _trained_on_pairs(hidden=4, noise=1.0, agreeing=0.0)
+    model = registry.load("autoregressive").build(
+        PAIRED, options={"hidden": 4.0, "hidden_scale": 1.0}, rng=np.random.default_rng(1)
+    )
+    model.load_state_dict(watched.trained)
+    watched.refine(model, MEASURED, rng=np.random.default_rng(2))
+    codes = registry.load("autoregressive").sample(model, 4_000, rng=np.random.default_rng(2))
+    assert (codes[:, 0] == codes[:, 1]).mean() == pytest.approx(0.9, abs=0.01)

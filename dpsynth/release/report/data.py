@@ -12,6 +12,7 @@ from dpsynth.privacy.statement import PrivacyStatement
 from dpsynth.release.about import About
 from dpsynth.release.gate import Decision
 from dpsynth.release.report.columns import ColumnShares
+from dpsynth.release.report.count_errors import CountErrors
 from dpsynth.schema import Schema
 
 Edition = Literal["public", "internal"]
@@ -29,6 +30,7 @@ class ReportData:
         table: path of the synthetic table below the bundle.
         rows: how many synthetic rows; None where they may not be shown.
         columns: what the columns' pictures show; empty where they may not be shown.
+        errors: how far counts may be off; None where it is not known or may not be shown.
         audit: the evidence; internal edition only.
         signed_by: identifier of the key that the bundle is signed with; None where it is not.
 
@@ -45,6 +47,7 @@ class ReportData:
     table: str
     rows: int | None = None
     columns: tuple[ColumnShares, ...] = ()
+    errors: CountErrors | None = None
     audit: AuditResult | None = None
     signed_by: str | None = None
 

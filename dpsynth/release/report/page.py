@@ -14,7 +14,7 @@ from dpsynth.privacy.statement import PrivacyStatement
 from dpsynth.release.documents.answers import answers
 from dpsynth.release.documents.frameworks.question import Answer
 from dpsynth.release.gate.outcome import counted
-from dpsynth.release.report import figures, figures_evidence, figures_utility
+from dpsynth.release.report import figures, figures_errors, figures_evidence, figures_utility
 from dpsynth.release.report.columns import MOST_COLUMNS
 from dpsynth.release.report.data import Edition, ReportData
 from dpsynth.release.report.facts import facts
@@ -52,6 +52,9 @@ def _context(data: ReportData) -> dict[str, Any]:
         "one_way": figures.one_way(data.columns),
         "real_shown": real,
         "looks": "Does it look like the real table?" if real or findings else "What is in it?",
+        "errors": data.errors,
+        "errors_drawn": data.errors and figures_errors.count_errors(data.errors),
+        "errors_known": data.errors and (2.0 * data.errors.simulations) ** -0.5,
         "columns_left_out": max(0, len(data.schema.modelled) - MOST_COLUMNS),
         "findings": findings,
         "together_drawn": _family_pictures(findings, data.statement),

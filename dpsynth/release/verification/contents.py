@@ -8,6 +8,7 @@ is whole as well.
 from collections.abc import Iterable, Iterator
 
 from dpsynth.release.manifest import QUARANTINE, InternalManifest, Manifest
+from dpsynth.release.report.count_errors import NAME as ERRORS
 from dpsynth.release.signing import PUBLIC_KEY
 from dpsynth.release.verification.checks import Check
 from dpsynth.release.verification.parts import Parts
@@ -39,7 +40,7 @@ def check_contents(parts: Parts) -> Iterator[Check]:
     yield _check("public", manifest, _public(manifest), ())
     if parts.inner is not None:
         found = {record.path for record in parts.inner.files}
-        optional = {LEDGER, *(path for path in found if path.startswith(MODEL))}
+        optional = {LEDGER, ERRORS, *(path for path in found if path.startswith(MODEL))}
         yield _check("internal", parts.inner, _internal(manifest), optional)
 
 

@@ -21,6 +21,8 @@ from dpsynth.release.gate import Decision
 from dpsynth.release.manifest import HOLDOUT_FORMAT, QUARANTINE, InternalManifest, Manifest
 from dpsynth.release.policy import Policy, parse_policy
 from dpsynth.release.report.columns import ColumnShares, from_json_text
+from dpsynth.release.report.count_errors import NAME as ERRORS
+from dpsynth.release.report.count_errors import CountErrors
 from dpsynth.release.verification.checks import Check, why
 from dpsynth.release.verification.layout import (
     is_real_folder,
@@ -65,6 +67,7 @@ class Internal(Half):
     about: About | None = None
     columns: tuple[ColumnShares, ...] | None = None
     holdout: np.ndarray | None = None
+    errors: CountErrors | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -163,6 +166,16 @@ def _internal(reader: _Reader) -> Internal:
         about=reader.take("internal/about.json", _read_about),
         columns=reader.take("internal/columns.json", lambda path: from_json_text(read_text(path))),
         holdout=reader.take("internal/holdout.json", read_holdout),
+        errors=_errors(reader),
+    )
+
+
+def _errors(reader: _Reader) -> CountErrors | None:
+    """What the report says of errors; a bundle need not have it."""
+    if not (reader.folder / "internal" / ERRORS).exists():
+        return None
+    return reader.take(
+        f"internal/{ERRORS}", lambda path: CountErrors.from_json_text(read_text(path))
     )
 
 
