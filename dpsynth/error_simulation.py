@@ -133,11 +133,11 @@ class _Tally:
 
 
 def residual(noisy: FloatArray, made: FloatArray) -> float:
-    """Squared distance of two tables of counts, the second brought to the first one's total.
+    """Squared distance of two tables of counts, the second times what brings it nearest.
 
     The noise of the row count moves all cells together and says nothing about structure.
     """
-    scale = max(float(noisy.sum()), 1.0) / float(made.sum())
+    scale = float((noisy * made).sum()) / max(float((made**2).sum()), _TINY)
     return float(((noisy - scale * made) ** 2).sum())
 
 

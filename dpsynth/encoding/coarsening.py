@@ -31,7 +31,7 @@ class ResolutionRules:
 
     least: int = 6
     most: int = 64
-    sigmas: float = 1.5
+    sigmas: float = 2.0
 
     def codes(self, *, rows: float, std: float) -> int:
         """Most codes a column, where a cell of a pair's table has noise of `std` rows."""

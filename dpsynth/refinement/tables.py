@@ -33,7 +33,7 @@ _ITERATIONS = 30
 _AGAIN = 10
 """Iterations of a fit that starts from tables already fitted."""
 _LEAST_SHARE = 1e-6
-_PRIOR_SCALE = 5.0
+_PRIOR_SCALE = 2.0
 _MOST_VARIANCE = 4.0
 _LEAST_VARIANCE = 1e-4
 _FLOOR = 0.5

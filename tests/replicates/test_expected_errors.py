@@ -151,8 +151,9 @@ def test_the_commands(fitted, tmp_path, capsys):
 def test_the_expected_errors_come_true(fit, population):
     """Repeated private fits of one table: root mean square errors against the expected ones.
 
-    The expected errors are means over four of the fits. 12 fits give each error to about 20 %; the mean of log ratios over 7 codes of three columns, of
-    which some go together, is known to about 0.15, and that of the pairs' distances to about 0.1.
+    The expected errors are means over four of the fits. 12 fits give each error to about 20 %; the
+    mean of log ratios over 9 codes of three columns, of which some go together, is known to about
+    0.15, and that of the pairs' distances to about 0.1.
     So a ratio outside 0.6 .. 1.67 comes by chance less than once in 1,000 runs.
     """
     rng = np.random.default_rng(6)
