@@ -37,6 +37,11 @@ class SelectionRules:
         return columns > self.all_up_to
 
 
+_SCATTER = 1.0 - 2.0 / np.pi
+"""Variance of the L1 distance of independent rows, a row: that of the size of a Poisson count's
+deviation, at most (cells hold few rows or many)."""
+
+
 def all_pairs(columns: int) -> Pairs:
     """Every pair (i, j) with i < j."""
     return tuple(combinations(range(columns), 2))
@@ -62,11 +67,12 @@ def chosen_pairs(
         rules: how many.
     """
     expected = np.array([_distance_by_chance(g, guess_std) for g in guesses])
+    scatter = np.array([np.sqrt(_SCATTER * g.sum()) for g in guesses])
     excess = distances - expected
     strongest = np.argsort(-excess, kind="stable")
     least = min(len(excess), int(np.ceil(rules.least * columns)))
     most = min(len(excess), int(np.ceil(rules.most * columns)))
-    heard = int((excess > rules.sigmas * std).sum())
+    heard = int((excess > rules.sigmas * np.hypot(std, scatter)).sum())
     kept = np.sort(strongest[: int(np.clip(heard, least, most))])
     pairs = all_pairs(columns)
     return tuple(pairs[k] for k in kept)

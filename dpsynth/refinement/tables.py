@@ -33,9 +33,11 @@ _ITERATIONS = 30
 _AGAIN = 10
 """Iterations of a fit that starts from tables already fitted."""
 _LEAST_SHARE = 1e-6
-_PRIOR_SCALE = 2.0
+_PRIOR_SCALE = 1.0
 _MOST_VARIANCE = 4.0
 _LEAST_VARIANCE = 1e-4
+_CHANCE = 1.0
+"""Standard deviations of the noise's own squares that do not count as dependence."""
 _FLOOR = 0.5
 """Rows below which an expected count is not believed."""
 _TINY = 1e-4
@@ -166,7 +168,8 @@ def _ridge(table: FloatArray, first: FloatArray, second: FloatArray, *, std: flo
     """Strength of the shrinkage of each cell's weight, in rows, shape as `table`."""
     expected = np.maximum(np.outer(first, second) / max(float(second.sum()), 1.0), _FLOOR)
     squares = float(((table - expected) ** 2).sum())
-    surplus = squares - std**2 * table.size - float(expected.sum())
+    chance = _CHANCE * std**2 * np.sqrt(2.0 * table.size)
+    surplus = squares - std**2 * table.size - float(expected.sum()) - chance
     variance = float(np.clip(surplus / (expected**2).sum(), _LEAST_VARIANCE, _MOST_VARIANCE))
     return np.asarray((1.0 + std**2 / expected) / (_PRIOR_SCALE * variance))
 
