@@ -58,6 +58,7 @@ app = typer.Typer(
     context_settings=HELP,
     no_args_is_help=True,
     rich_markup_mode=None,
+    pretty_exceptions_show_locals=False,  # a local of a fit may be a private cell
     help="Differentially private synthetic tables: fit, audit, gate, release.",
 )
 app.add_typer(ledger_app, name="ledger")
@@ -166,11 +167,13 @@ def plan(
 
     Example: dpsynth plan --schema schema.toml --epsilon 1
     """
+    from dpsynth.generators import registry
     from dpsynth.plan import make_plan
     from dpsynth.plan_text import plan_json, plan_text
     from dpsynth.schema import Schema
 
     declared = Schema.from_toml(schema_file)
+    registry.check(generator)
     made = make_plan(declared.modelled, epsilon=epsilon, delta=delta, generator=generator)
     cap = declared.max_rows_per_unit
     emit(plan_json(made, cap), as_json=as_json, text=plan_text(made, cap))
@@ -287,7 +290,8 @@ def sample(
         Path | None, typer.Option(help="Table whose missing cells are filled; no new rows.")
     ] = None,
     replicates: Annotated[
-        int | None, typer.Option(help="Write a folder of tables for inference, from so many.")
+        int | None,
+        typer.Option(min=2, help="Write a folder of tables for inference, from so many."),
     ] = None,
     seed: Seed = None,
     as_json: AsJson = False,

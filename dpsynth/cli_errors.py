@@ -67,11 +67,13 @@ def sample_replicates(
     import numpy as np
 
     from dpsynth.fitted import FittedModel, check_rows
+    from dpsynth.sampling.evidence import read_evidence
     from dpsynth.writing import atomic_directory, write_frame
 
     fitted = FittedModel.load(model)
     if rows is not None:
         check_rows(rows)
+    read_evidence(fitted.codec.parts, fitted.names, where)  # refused before the long work
     rng = np.random.default_rng(seed)
     size = fitted.rows if rows is None else rows
     with bars() as progress, atomic_directory(out) as folder:

@@ -46,4 +46,4 @@ Query = Annotated[str | None, typer.Option(help="SQL query, with a database URL.
 Out = Annotated[Path, typer.Option("-o", "--out", help="Where to write; must not exist.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable result on standard output.")]
 Format = Literal["csv", "parquet"]
-Seed = Annotated[int | None, typer.Option(help="Makes the sample repeatable.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Makes the sample repeatable.")]

@@ -82,13 +82,16 @@ def fill_table(model: Path, table: Path, out: Path, *, seed: int | None, as_json
     check_suffix(out)
     filled = FittedModel.load(model).fill_cells(Table.read(table), seed=seed)
     write_frame(filled.frame, out)
-    effective = float(np.median(filled.effective_candidates))
+    worth = filled.effective_candidates
+    effective = float(np.median(worth)) if len(worth) else float(filled.candidates)
+    least = float(worth.min()) if len(worth) else float(filled.candidates)
     found = {
         "rows": len(filled.frame),
         "out": str(out),
         "cells_filled": filled.cells,
         "candidates": filled.candidates,
         "median_effective_candidates": round(effective, 2),
+        "least_effective_candidates": round(least, 2),
     }
     say(
         f"{out} holds the rows of {table}: if these are private, the model's epsilon does not "
@@ -98,6 +101,7 @@ def fill_table(model: Path, table: Path, out: Path, *, seed: int | None, as_json
         found,
         as_json=as_json,
         text=f"{out}: {len(filled.frame)} rows, {filled.cells} cells filled from "
-        f"{filled.candidates} candidates a row (median worth {effective:.1f})",
+        f"{filled.candidates} candidates a row (worth {effective:.1f} in the "
+        f"median row with a gap, {least:.1f} in the worst)",
     )
     return 0

@@ -163,7 +163,7 @@ class FittedModel:
         """
         count = self.rows if rows is None else rows
         check_rows(count)
-        stream = rng if rng is not None else np.random.default_rng(seed)
+        stream = rng if rng is not None else _stream(seed)
         yield from self._sampler.parts(count, where=where, rng=stream)
 
     def fill(
@@ -200,7 +200,7 @@ class FittedModel:
             InputError: a column that the model does not know, a cell outside its domain, or a
                 generator that cannot draw column by column.
         """
-        stream = rng if rng is not None else np.random.default_rng(seed)
+        stream = rng if rng is not None else _stream(seed)
         return self._sampler.fill(Table.read(table), candidates=candidates, rng=stream)
 
     def replicates(
@@ -226,7 +226,7 @@ class FittedModel:
             InputError: count is out of range, or the model was fitted without measured pairs (the
                 independent generator, training of one's own, a single column).
         """
-        stream = rng if rng is not None else np.random.default_rng(seed)
+        stream = rng if rng is not None else _stream(seed)
         return tuple(r.model for r in make_replicates(self, count, rng=stream, progress=progress))
 
     def expected_errors(
@@ -254,7 +254,7 @@ class FittedModel:
         """
         if rows is not None:
             check_rows(rows)
-        stream = rng if rng is not None else np.random.default_rng(seed)
+        stream = rng if rng is not None else _stream(seed)
         return find_expected_errors(
             self, pairs, replicates=replicates, rows=rows, rng=stream, progress=progress
         )
@@ -357,8 +357,16 @@ def check_rows(rows: int) -> None:
     Raises:
         InputError: rows is not between 1 and 100,000,000.
     """
-    if not 1 <= rows <= _LARGEST_SAMPLE:
-        raise InputError(f"rows is {rows}; ask for 1 to {_LARGEST_SAMPLE}")
+    whole = isinstance(rows, int | np.integer) and not isinstance(rows, bool)
+    if not whole or not 1 <= rows <= _LARGEST_SAMPLE:
+        raise InputError(f"rows is {rows!r}; ask for a whole number from 1 to {_LARGEST_SAMPLE}")
+
+
+def _stream(seed: int | None) -> np.random.Generator:
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if seed is not None and not (whole and seed >= 0):
+        raise InputError(f"seed is {seed!r}; it must be a whole number of at least 0, or None")
+    return np.random.default_rng(seed)
 
 
 def _checked_files(folder: Path) -> dict[str, bytes]:

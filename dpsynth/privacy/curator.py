@@ -190,7 +190,8 @@ class Curator:
             event = _in_fewer_steps(event, steps)
         import torch
 
-        codes = torch.from_numpy(self._rows.codes(codec))
+        # A copy: a loss that wrote into its batch would change what later questions see.
+        codes = torch.from_numpy(self._rows.codes(codec).copy())
         rate = event.sample_rate if isinstance(event, SampledGaussianEvent) else 1.0
         size = sum(int(mask.sum()) for mask in clipper.masks())
         scale = self._scale(event.noise_multiplier, clipper.max_grad_norm, size)

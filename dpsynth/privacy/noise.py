@@ -79,10 +79,11 @@ def scale_for(*, noise_multiplier: float, sensitivity: float, size: int) -> floa
     """Standard deviation that hides `sensitivity` and what rounding to the grid adds to it.
 
     Rounding moves each of `size` coordinates by at most half a grid step on either of two
-    neighbouring tables, so their distance grows by at most grid * sqrt(size).
+    neighbouring tables, so their distance grows by at most grid * sqrt(size). The grid is that of
+    the scale with this margin in it, which may be the next power of two: hence twice the grid.
     """
-    scale = noise_multiplier * sensitivity
-    return noise_multiplier * (sensitivity + grid_for(scale) * float(np.sqrt(size)))
+    grid = 2.0 * grid_for(noise_multiplier * sensitivity)
+    return noise_multiplier * (sensitivity + grid * float(np.sqrt(size)))
 
 
 def add_noise(total: FloatArray, *, scale: float, noise: NoiseSource) -> FloatArray:

@@ -105,6 +105,7 @@ class PrivateRows:
             self._encoded = None  # the old ones make room before the new ones come
             cells = {c.name: self.cells(c, strict=False) for c in codec.columns}
             codes = codec.encode(cells).astype(_code_type(codec.sizes))
+            codes.setflags(write=False)
             self._encoded = codec, codes
         return self._encoded[1]
 

@@ -42,6 +42,8 @@ def read_evidence(
                 f"where: column {name!r} {why}{nearest(name, tuple(numbers))}; "
                 f"it has {', '.join(numbers)}"
             )
+        if not isinstance(text, str):
+            raise InputError(f"where: column {name!r}: {text!r} is no text; give the value's text")
         column = numbers[name]
         found[column] = _fitting(parts[column], text)
     return found
@@ -101,7 +103,8 @@ def _range(part: NumberCodec, low: str, high: str, text: str) -> tuple[int, int]
         last = np.floor((top - grid.lower) / grid.step + slack)
     if first > last or first > grid.size - 1 or last < 0:
         raise InputError(
-            f"where: column {part.column.name!r} has no value in {text!r}; {_allowed(part)}"
+            f"where: column {part.column.name!r} has no value in {text!r}; allowed: "
+            f"{allowed_numbers(part)}"
         )
     return int(max(first, 0)), int(min(last, grid.size - 1))
 
@@ -113,7 +116,7 @@ def _point(part: NumberCodec, text: str) -> tuple[int, int]:
     if abs(near - value) > 1e-6 * grid.step:
         raise InputError(
             f"where: column {part.column.name!r} has no value {text!r}; "
-            f"nearest: {_shown(part, near)}, {_allowed(part)}"
+            f"nearest: {_shown(part, near)}, allowed: {allowed_numbers(part)}"
         )
     return int(point[0]), int(point[0])
 
@@ -130,12 +133,11 @@ def _number(part: NumberCodec, text: str) -> float:
     return value
 
 
-def _allowed(part: NumberCodec) -> str:
+def allowed_numbers(part: NumberCodec) -> str:
+    """What a numeric column can hold, in words."""
     low, high = part.grid.value(np.array([0, max(part.grid.size - 1, 0)]))
     unit = " seconds" if part.column.kind == "datetime" else ""
-    return (
-        f"allowed: {_shown(part, low)} to {_shown(part, high)} in steps of {part.grid.step:g}{unit}"
-    )
+    return f"{_shown(part, low)} to {_shown(part, high)} in steps of {part.grid.step:g}{unit}"
 
 
 def _shown(part: NumberCodec, value: float) -> str:

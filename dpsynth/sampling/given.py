@@ -3,8 +3,10 @@
 The cells that are there are never changed; they only steer what is drawn for the others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from dpsynth.cells import Cells
 from dpsynth.columns import nearest
 from dpsynth.encoding.codec import CategoryCodec, ColumnCodec
 from dpsynth.errors import InputError
+from dpsynth.sampling.evidence import allowed_numbers
 from dpsynth.sampling.filling import TO_FILL
 from dpsynth.schema import Column
 from dpsynth.table import Table
@@ -79,8 +82,15 @@ def _outside(part: ColumnCodec, cells: Cells) -> BoolArray:
 def _domain(part: ColumnCodec) -> str:
     if isinstance(part, CategoryCodec):
         more = ", ..." if len(part.categories) > 20 else ""
-        return ", ".join(part.categories[:20]) + more
-    return f"{part.column.lower} to {part.column.upper}"
+        return ", ".join(part.categories[:20]) + more or "only empty cells"
+    return allowed_numbers(part)
+
+
+def _like(cell: object) -> Callable[[object], object]:
+    """What turns a decoded value into the type of `cell`: a calendar day or a decimal."""
+    if isinstance(cell, Decimal):
+        return lambda value: Decimal(str(value))
+    return lambda value: date.fromisoformat(str(value)[:10])
 
 
 def with_gaps_filled(given: pd.Series, values: pd.Series, gaps: BoolArray) -> pd.Series:
@@ -97,7 +107,13 @@ def with_gaps_filled(given: pd.Series, values: pd.Series, gaps: BoolArray) -> pd
         return values
     fresh = values[gaps]
     if pd.api.types.is_datetime64_any_dtype(given.dtype):
-        return _placed(given, pd.to_datetime(fresh).astype(given.dtype), gaps)
+        moments = pd.to_datetime(fresh)
+        zone = getattr(given.dtype, "tz", None)
+        if zone is not None:
+            moments = moments.dt.tz_localize(zone, ambiguous=True, nonexistent="shift_forward")
+        return _placed(given, moments.astype(given.dtype), gaps)
+    if given[~gaps].map(lambda cell: isinstance(cell, date | Decimal)).any():
+        return _placed(given, fresh.map(_like(given[~gaps].iloc[0])), gaps)
     if pd.api.types.is_bool_dtype(values.dtype) or pd.api.types.is_numeric_dtype(values.dtype):
         if not pd.api.types.is_object_dtype(given.dtype) and not _is_text(given.dtype):
             # A gap had turned whole numbers into floats, and truth values into objects.

@@ -59,8 +59,8 @@ class Filled:
         frame: the table; cells that were there are as they came.
         cells: how many cells were filled, identifiers left out.
         candidates: rows drawn for each row.
-        effective_candidates: for each row how many equally likely ones its candidates are worth,
-            shape (rows,).
+        effective_candidates: for each row with a gap how many equally likely ones its candidates
+            are worth, shape (rows with a gap,).
     """
 
     frame: pd.DataFrame
@@ -169,11 +169,10 @@ class TableSampler:
         filled = fill_codes(
             self.columns, known[some], allowed=self._present, candidates=candidates, rng=rng
         )
-        codes, effective = known.copy(), np.full(len(known), float(candidates))
-        codes[some], effective[some] = filled.codes, filled.effective
-        return Filled(
-            self._merged(table, codes, gaps, rng=rng), int(gaps.sum()), candidates, effective
-        )
+        codes = known.copy()
+        codes[some] = filled.codes
+        frame = self._merged(table, codes, gaps, rng=rng)
+        return Filled(frame, int(gaps.sum()), candidates, filled.effective)
 
     @cached_property
     def _present(self) -> tuple[np.ndarray, ...]:

@@ -98,3 +98,11 @@ def test_the_scale_covers_what_rounding_adds_to_the_sensitivity(
 def test_a_sum_that_the_grid_cannot_hold_is_refused(bad: float) -> None:
     with pytest.raises(DPSynthError, match="does not fit the noise grid"):
         add_noise(np.array([bad]), scale=1.0, noise=seeded_noise(0))
+
+
+def test_the_margin_holds_just_below_a_power_of_two() -> None:
+    # With the margin in it the scale is above 8, where the grid of the answers is twice as wide.
+    multiplier, size = 8.0 * (1.0 - 1e-12), 10**6
+    scale = scale_for(noise_multiplier=multiplier, sensitivity=1.0, size=size)
+    assert scale > 8.0
+    assert scale >= multiplier * (1.0 + grid_for(scale) * np.sqrt(size))
