@@ -50,12 +50,12 @@ def variances(frame: pd.DataFrame) -> np.ndarray:
 def test_intervals_hold_the_population_and_those_of_one_table_taken_for_real_do_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """60 fits of new tables, 4 estimates each, at epsilon 0.5.
+    """60 fits of new tables, 4 estimates each, at epsilon 0.5, all randomness fixed.
 
-    So little a table and a budget is where the intervals fall short of 95 %: 213 of 240 (89 %) were
-    seen, and 148 (62 %) with one table taken for real; docs/errors.md says why. Were coverage 89 %,
-    fewer than 192 would be covered less than once in 1,000 runs (the estimates of a fit go together
-    in part, so 240 count for at least 120).
+    225 of 240 (94 %) were covered, 163 (68 %) with one table taken for real. The bar is 212: were
+    coverage 95 %, fewer would be covered less than once in 1,000 choices of the seeds (the
+    estimates of a fit go together in part, so 240 count for at least 120). Smaller tables fall
+    short: docs/errors.md has 89 % at 600 rows.
     """
     monkeypatch.setattr(autoregressive, "_TARGET_ROWS", 20_000)
     monkeypatch.setattr(replicates, "_WORLD", 50_000)
@@ -76,6 +76,5 @@ def test_intervals_hold_the_population_and_those_of_one_table_taken_for_real_do_
             found = combine([one[place] for one in made], fitted=fitted[place])
             low, high = found.interval()
             covered += low <= value <= high
-    print(f"covered {covered}, taken for real {taken_for_real}")
-    assert covered >= 192
+    assert covered >= 212
     assert taken_for_real < 180, "taken for real, one table covers less than 75 %"
