@@ -11,9 +11,13 @@ _MOST_NAMED = 3
 
 def code_labels(part: ColumnCodec) -> tuple[str, ...]:
     """A short name for each code, in order: a category, several of them, or a range of values."""
-    name = _categories if isinstance(part, CategoryCodec) else _ranges
-    labels = [name(part, code) for code in range(part.size)]  # type: ignore[arg-type]
-    return tuple(MISSING if code == part.missing else label for code, label in enumerate(labels))
+    return tuple(
+        MISSING if code == part.missing else _label(part, code) for code in range(part.size)
+    )
+
+
+def _label(part: ColumnCodec, code: int) -> str:
+    return _categories(part, code) if isinstance(part, CategoryCodec) else _ranges(part, code)
 
 
 def _categories(part: CategoryCodec, code: int) -> str:

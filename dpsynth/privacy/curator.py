@@ -5,10 +5,8 @@ once), sum the bounded contributions, add Gaussian noise from the noise source, 
 answer. Whatever holds a curator's answers can compute anything from them at no further cost.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -160,34 +158,22 @@ class Curator:
         codec: Codec,
         *,
         label: str,
-        steps: int | None = None,
     ) -> "GradientChannel":
-        """A channel that answers noisy clipped gradient sums, as many as its charge has steps.
-
-        Fewer steps may be taken, each with less noise, at the same cost. T steps with noise
-        multiplier z are mu-GDP with mu^2 = T / z^2, also where each step depends on the answers
-        before it (Dong, Roth, Su 2022, Corollary 3.3); t steps with multiplier z sqrt(t / T) have
-        mu^2 = t / (z^2 t / T), the same. t itself may depend on earlier noisy answers, since
-        whichever t is taken, the answers are mu-GDP given those. The argument is for full batches
-        only.
+        """A channel that answers as many noisy clipped gradient sums as its charge has steps.
 
         Args:
             model: whose parameters the clipper differentiates at, as they are at each step.
             clipper: bounds each row's contribution; see `dpsynth.privacy.clipping`.
             codec: how rows become integer codes.
             label: the charge.
-            steps: how many steps to take, from 1 to the charge's; None takes the charge's. Public.
 
         Raises:
-            BudgetExceeded: as in `ask`, or `steps` is more than the charge has.
-            InputError: `steps` is below 1 or goes with sampled batches, or sampled batches of
-                units with several rows.
+            BudgetExceeded: as in `ask`.
+            InputError: sampled batches of units with several rows.
         """
         event = self._reservation.take(label).event
         if not isinstance(event, GaussianEvent | SampledGaussianEvent):
             raise BudgetExceeded(f"charge {label!r} does not pay for gradient steps")
-        if steps is not None:
-            event = _in_fewer_steps(event, steps)
         import torch
 
         # A copy: a loss that wrote into its batch would change what later questions see.
@@ -221,25 +207,6 @@ class Curator:
     def _scale(self, multiplier: float, row_bound: float, size: int) -> float:
         sensitivity = self._rows.max_rows_per_unit * row_bound
         return scale_for(noise_multiplier=multiplier, sensitivity=sensitivity, size=size)
-
-
-def _in_fewer_steps(event: GaussianEvent | SampledGaussianEvent, steps: int) -> GaussianEvent:
-    """An event of `steps` steps that costs no more than `event`; see `Curator.gradients`."""
-    if not isinstance(event, GaussianEvent):
-        raise InputError(
-            f"steps is {steps}, and batches are sampled; fewer steps than were charged need full "
-            "batches (sample_rate 1)"
-        )
-    if steps > event.steps:
-        raise BudgetExceeded(f"steps is {steps}; the charge pays for at most {event.steps}")
-    if steps < 1:
-        raise InputError(f"steps is {steps}; allowed: 1 to {event.steps}")
-    multiplier = event.noise_multiplier * math.sqrt(steps / event.steps)
-    # In whole numbers, so that rounding never spends: steps / multiplier^2 <= T / z^2 holds.
-    least = Fraction(event.noise_multiplier) ** 2 * Fraction(steps, event.steps)
-    while Fraction(multiplier) ** 2 < least:
-        multiplier = math.nextafter(multiplier, math.inf)
-    return GaussianEvent(noise_multiplier=multiplier, steps=steps)
 
 
 class GradientChannel:

@@ -1,8 +1,5 @@
 """The training loop: what a gradient step hands out, and that training learns what it should."""
 
-import math
-from fractions import Fraction
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,7 +12,7 @@ from dpsynth.errors import BudgetExceeded, InputError, NonFiniteTraining
 from dpsynth.generators import registry
 from dpsynth.generators.base import Layout, column_cross_entropy
 from dpsynth.privacy.clipping import Clipper, PerExample, clipper_for
-from dpsynth.privacy.curator import Curator, GradientChannel, _in_fewer_steps
+from dpsynth.privacy.curator import Curator, GradientChannel
 from dpsynth.privacy.events import Event, GaussianEvent, SampledGaussianEvent
 from dpsynth.privacy.layers import one_hot
 from dpsynth.privacy.ledger import Charge, Ledger
@@ -109,57 +106,6 @@ def test_noise_has_the_scale_of_the_charge_and_spares_masked_entries() -> None:
     assert stats.kstest(sample, stats.norm.cdf).pvalue > 1e-4
     for wrong in (2 / 3, 3 / 2):
         assert stats.kstest(sample / wrong, stats.norm.cdf).pvalue < 1e-9
-
-
-@pytest.mark.parametrize("steps", [1, 3, 7, 100, 299, 300])
-@pytest.mark.parametrize("multiplier", [0.37, 5.0, 61.7])
-def test_fewer_steps_cost_no_more_and_hardly_less(steps: int, multiplier: float) -> None:
-    """t / z'^2 <= T / z^2 in exact fractions, and equal to 15 digits."""
-    model = _flagship()
-    curator = _curator(GaussianEvent(noise_multiplier=multiplier, steps=300))
-    clipper = _clipper(model, norm=0.7)
-    channel = curator.gradients(model, clipper, _codec(), label="g", steps=steps)
-    assert channel.steps == steps
-    taken = _in_fewer_steps(GaussianEvent(noise_multiplier=multiplier, steps=300), steps)
-    paid = Fraction(300) / Fraction(multiplier) ** 2
-    spent = Fraction(steps) / Fraction(taken.noise_multiplier) ** 2
-    assert spent <= paid
-    assert float(spent) == pytest.approx(float(paid), rel=1e-14)
-    assert channel.scale >= taken.noise_multiplier * 0.7
-    assert channel.scale == pytest.approx(multiplier * math.sqrt(steps / 300) * 0.7, rel=1e-6)
-
-
-def test_all_steps_are_the_charge_as_it_was() -> None:
-    model, event = _flagship(), GaussianEvent(noise_multiplier=3.3, steps=7)
-    plain = _curator(event).gradients(model, _clipper(model), _codec(), label="g")
-    same = _curator(event).gradients(model, _clipper(model), _codec(), label="g", steps=7)
-    assert (plain.steps, plain.scale) == (same.steps, same.scale)
-
-
-@pytest.mark.parametrize(
-    ("event", "steps", "error"),
-    [
-        (GaussianEvent(noise_multiplier=1.0, steps=3), 4, BudgetExceeded),
-        (GaussianEvent(noise_multiplier=1.0, steps=3), 0, InputError),
-        (SampledGaussianEvent(noise_multiplier=1.0, sample_rate=0.2, steps=3), 2, InputError),
-    ],
-)
-def test_steps_that_the_charge_does_not_pay_for_are_refused(
-    event: Event, steps: int, error: type[Exception]
-) -> None:
-    model = _flagship()
-    with pytest.raises(error, match=f"steps is {steps}"):
-        _curator(event).gradients(model, _clipper(model), _codec(), label="g", steps=steps)
-
-
-def test_fewer_steps_end_when_they_are_taken() -> None:
-    model = _flagship()
-    curator = _curator(GaussianEvent(noise_multiplier=1.0, steps=9))
-    channel = curator.gradients(model, _clipper(model), _codec(), label="g", steps=2)
-    channel.ask()
-    channel.ask()
-    with pytest.raises(BudgetExceeded, match="all 2 gradient steps"):
-        channel.ask()
 
 
 def test_poisson_batches_have_the_right_size_and_vary() -> None:
