@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
@@ -20,13 +20,16 @@ from audits.black_box.refit import Refit, RefitFrame, ShadowPlan, wrap
 from audits.checks import (
     copies,
     correlation,
+    decay,
     diversity,
+    feedback,
     fidelity,
     nearest_neighbours,
     two_sample,
     utility,
 )
 from audits.disclosure.evaluation import evaluate
+from audits.earlier import Earlier, encode_earlier
 from audits.errors import AttackError, AuditInputError
 from audits.judgement import Evidence, Settings, judge
 from audits.membership.bounds import CLAIM
@@ -42,7 +45,9 @@ from audits.tables.sampling import sizes
 
 _TESTED = {check.NAME: check for check in (nearest_neighbours, copies)}
 _MEASURED = {check.NAME: check for check in (diversity, fidelity, correlation, two_sample, utility)}
-CHECKS = (*_TESTED, *_MEASURED)
+_AGAINST_EARLIER = {check.NAME: check for check in (feedback, decay)}
+"""Checks that need an earlier release; `feedback` tests, `decay` measures."""
+CHECKS = (*_TESTED, *_MEASURED, *_AGAINST_EARLIER)
 
 
 class Check(Protocol):
@@ -89,6 +94,7 @@ def run(
     synthetic: pd.DataFrame,
     *,
     reference: pd.DataFrame | None = None,
+    previous: pd.DataFrame | None = None,
     refit: RefitFrame | None = None,
     shadows: ShadowPlan | None = None,
     claim: Claim | None = None,
@@ -113,6 +119,8 @@ def run(
         synthetic: rows it made.
         reference: further rows of the same source, for attacks that know such rows; without them
             half of the holdout is lent to them.
+        previous: rows of an earlier release, the generation before: whether its rows were fed back
+            into train, and what was lost since. Its checks run only if it is given.
         refit: the generator as a black box, `refit(rows, seed) -> synthetic rows`, both data
             frames with the columns of train that are not ignored; black-box attacks run only if
             it is given. With several threads it is called from several at once.
@@ -152,7 +160,26 @@ def run(
     chosen, skipped = _choose(request)
     given = encode(train, holdout, synthetic, reference, kinds=kinds, ignore=ignore)
     black_box = _black_box(request, train, given, progress)
-    return _audit(given, request, chosen, skipped, black_box, progress)
+    earlier = _earlier(request, given, previous, (train, synthetic))
+    return _audit(given, request, chosen, skipped, black_box, earlier, progress)
+
+
+def _earlier(
+    request: _Request,
+    given: Encoded,
+    previous: pd.DataFrame | None,
+    others: tuple[pd.DataFrame, pd.DataFrame],
+) -> Earlier | None:
+    """The earlier release beside train and synthetic; None where there is none."""
+    asked = _AGAINST_EARLIER.keys() & set(request.checks or ())
+    if previous is None and asked:
+        raise AuditInputError(
+            f"check {min(asked)!r} needs an earlier release; give previous, or leave it out"
+        )
+    if previous is None:
+        return None
+    layout = given.train.layout
+    return encode_earlier(previous, *others, layout=layout, ignore=request.ignore)
 
 
 def _black_box(
@@ -196,6 +223,7 @@ def _audit(
     chosen: Mapping[str, Attack],
     skipped: Sequence[str],
     refit: Refit | None,
+    earlier: Earlier | None,
     progress: Progress | None,
 ) -> AuditResult:
     found = overlap(given)
@@ -205,15 +233,16 @@ def _audit(
     tables = kept.map(lambda records: records.ordered())
     members = {name: a for name, a in chosen.items() if is_membership(a)}
     others = {name: a for name, a in chosen.items() if is_disclosure(a)}
-    checks = _checks(request.checks)
-    groups = len(_TESTED.keys() & checks.keys()) + len(others)
+    checks, against = _checks(request.checks), _against(request.checks, earlier)
+    groups = len(_TESTED.keys() & checks.keys()) + len(others) + (feedback.NAME in against)
     groups += len(membership_groups(members, given=tables.reference is not None))
     settings = Settings(
         seed=request.seed,
         confidence=request.confidence,
         groups=groups + (request.claim is not None and bool(members)),
     )
-    steps = Steps(len(members) + 2 * bool(members) + len(others) + len(checks), progress)
+    count = len(members) + 2 * bool(members) + len(others) + len(checks) + len(against)
+    steps = Steps(count, progress)
     evidence: list[Evidence] = []
     # Libraries get one thread each, so that a sum has one order; the audit's own threads suffice.
     with threadpool_limits(1), joblib.parallel_config(backend="threading", n_jobs=request.n_jobs):
@@ -225,27 +254,42 @@ def _audit(
             evidence.append(steps.take(name, partial(_disclose, attack, tables, settings)))
         for name, check in checks.items():
             evidence.append(steps.take(name, partial(check.run, tables, settings=settings)))
+        for name, against_earlier in against.items():
+            evidence.append(steps.take(name, partial(against_earlier, settings=settings)))
     steps.end()
     return AuditResult(
         seed=request.seed,
         confidence=request.confidence,
-        sizes=sizes(given),
+        sizes=sizes(given) | ({} if earlier is None else {"previous": len(earlier.previous)}),
         findings=judge(evidence, settings=settings),
         versions=_versions(),
         claim=request.claim,
         notes=(*skipped, *notes(kept, found, removed=request.remove_overlap)),
-        options=_options(request, chosen, given),
+        options=_options(request, chosen, given) | {"checks": sorted([*checks, *against])},
         seconds=steps.seconds,
     )
 
 
 def _checks(names: Sequence[str] | None) -> dict[str, Check]:
-    """The checks of these names, or all of them."""
+    """The checks of these names, or all of them, that need no more than the three tables."""
     every: dict[str, Check] = {**_TESTED, **_MEASURED}
     for name in names or ():
-        if name not in every:
+        if name not in CHECKS:
             raise AuditInputError(f"no check {name!r}; there are {', '.join(CHECKS)}")
     return {name: check for name, check in every.items() if names is None or name in names}
+
+
+def _against(
+    names: Sequence[str] | None, earlier: Earlier | None
+) -> dict[str, Callable[..., Evidence]]:
+    """The checks of these names, or all of them, that look at an earlier release."""
+    if earlier is None:
+        return {}
+    return {
+        name: partial(check.run, earlier)
+        for name, check in _AGAINST_EARLIER.items()
+        if names is None or name in names
+    }
 
 
 def _disclose(attack: DisclosureAttack, tables: Encoded, settings: Settings) -> Evidence:
@@ -277,7 +321,6 @@ def _options(request: _Request, chosen: Mapping[str, Attack], given: Encoded) ->
     layout = given.train.layout
     return {
         "attacks": sorted(chosen),
-        "checks": sorted(_checks(request.checks)),
         "ignore": sorted(request.ignore),
         "kinds": dict(zip(layout.names, layout.kinds, strict=True)),
         "remove_overlap": request.remove_overlap,

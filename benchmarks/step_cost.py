@@ -1,7 +1,7 @@
 """What privacy costs a training step: the private step over the same step without privacy.
 
     python benchmarks/step_cost.py [--columns 15 30 60] [--rows 8192 32768] [--repeats 21]
-        [--hidden 0] [--opacus] [--json FILE]
+        [--hidden 0] [--networks vae gan diffusion] [--units 128] [--opacus] [--json FILE]
 
 Both steps run the flagship forward, its gradient and Adam on the same batch in the same blocks of
 rows, in one thread. The private one adds per-example norms, clipping, fixed-point rounding, sums in
@@ -13,6 +13,9 @@ is printed, since machines are noisy: of wall time and of the process's CPU time
 Opacus's ghost clipping and its per-example hooks train the same linear map over the one-hot rows.
 They are timed beside a plain step of the same number of rows, and on fewer rows where more would
 take minutes or gigabytes; the table says on how many.
+
+With --networks the other networks are timed in place of the flagship, as step_cost_networks.py
+tells; every third of their columns is a number.
 """
 
 import argparse
@@ -24,7 +27,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import step_cost_networks as networks
 import torch
+from step_cost_networks import NETWORKS, Setting
 from torch import Tensor, nn
 
 from dpsynth.generators import autoregressive
@@ -81,6 +86,9 @@ def main() -> None:
 
 
 def _costs(arguments: argparse.Namespace) -> Iterator[Cost]:
+    if arguments.networks:
+        yield from _network_costs(arguments)
+        return
     for columns in arguments.columns:
         sizes = (CODES_A_COLUMN,) * columns
         for rows in arguments.rows:
@@ -97,6 +105,23 @@ def _costs(arguments: argparse.Namespace) -> Iterator[Cost]:
             plain = _plain_step(_model(sizes, 0), codes)
             hooks = _hooks_step(sizes, codes)
             yield _paired(columns, HOOKS_ROWS, "Opacus hooks", plain, hooks, arguments.repeats)
+
+
+def _network_costs(arguments: argparse.Namespace) -> Iterator[Cost]:
+    ways = [("dpsynth", networks.private, max(arguments.rows))]
+    if arguments.opacus:
+        ways += [("Opacus ghost", networks.ghost, GHOST_ROWS)]
+        ways += [("Opacus hooks", networks.hooks, HOOKS_ROWS)]
+    for name in arguments.networks:
+        for columns in arguments.columns:
+            sizes = (CODES_A_COLUMN,) * columns
+            for way, made, most in ways:
+                for rows in sorted({min(count, most) for count in arguments.rows}):
+                    codes = _codes(sizes, rows)
+                    setting = Setting(name, sizes, codes, arguments.units, CLIP_NORM, NOISE)
+                    plain, private = networks.plain(setting), made(setting)
+                    title = f"{name}: {way}"
+                    yield _paired(columns, rows, title, plain, private, arguments.repeats)
 
 
 def _codes(sizes: tuple[int, ...], rows: int) -> Tensor:
@@ -251,6 +276,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--columns", type=int, nargs="+", default=[15, 30, 60])
     parser.add_argument("--rows", type=int, nargs="+", default=[8192, 32768])
     parser.add_argument("--hidden", type=int, default=0)
+    parser.add_argument("--networks", nargs="+", default=[], choices=NETWORKS)
+    parser.add_argument("--units", type=int, default=128, help="of the networks' layers")
     parser.add_argument("--repeats", type=int, default=21)
     parser.add_argument("--opacus", action="store_true", help="also time Opacus")
     parser.add_argument("--json", type=Path, help="write the figures to this file too")

@@ -15,6 +15,8 @@ import typer
 
 from audits.errors import AuditError
 from dpsynth.cli_audit import attacks, audit
+from dpsynth.cli_checkpoint import CheckpointPath, resumable
+from dpsynth.cli_collapse import collapse
 from dpsynth.cli_errors import errors, sample_replicates
 from dpsynth.cli_ledger import ledger_app
 from dpsynth.cli_options import (
@@ -24,9 +26,11 @@ from dpsynth.cli_options import (
     Data,
     Dataset,
     Delta,
+    Device,
     Epsilon,
     Format,
     GeneratorName,
+    InputGeneration,
     LedgerPath,
     Out,
     PolicyName,
@@ -36,12 +40,23 @@ from dpsynth.cli_options import (
     Seed,
     SigningKey,
     TotalEpsilon,
+    WarmStartTable,
 )
-from dpsynth.cli_release import approve, gate, keygen, show_decision, signer_from, verify
+from dpsynth.cli_release import (
+    approve,
+    gate,
+    keygen,
+    say_watched,
+    show_decision,
+    signer_from,
+    verify,
+)
 from dpsynth.cli_shared import (
     booked_in,
+    chosen_generator,
     dataset_name,
     declared_schema,
+    holds_releases,
     must_be_new,
     must_be_there,
     pairs,
@@ -51,6 +66,7 @@ from dpsynth.console import bars, emit, say
 from dpsynth.errors import DPSynthError, InputError
 
 if TYPE_CHECKING:
+    from dpsynth.checkpoints import CheckpointFolder
     from dpsynth.synthesizer import Synthesizer
 
 app = typer.Typer(
@@ -161,9 +177,12 @@ def plan(
     schema_file: Annotated[Path, typer.Option("--schema", help="Schema file (TOML).")],
     delta: Delta = DELTA,
     generator: GeneratorName = "autoregressive",
+    ledger: LedgerPath = None,
     as_json: AsJson = False,
 ) -> int:
     """What a fit will ask and cost; reads no data.
+
+    With the ledger, the question for rows of earlier releases is in it, where it holds some.
 
     Example: dpsynth plan --schema schema.toml --epsilon 1
     """
@@ -173,8 +192,17 @@ def plan(
     from dpsynth.schema import Schema
 
     declared = Schema.from_toml(schema_file)
+    generator = chosen_generator(generator, declared)
     registry.check(generator)
-    made = make_plan(declared.modelled, epsilon=epsilon, delta=delta, generator=generator)
+    lineage = ledger is not None and holds_releases(ledger, declared.names)
+    made = make_plan(
+        declared.modelled,
+        epsilon=epsilon,
+        delta=delta,
+        generator=generator,
+        lineage=lineage,
+        max_rows_per_unit=declared.max_rows_per_unit,
+    )
     cap = declared.max_rows_per_unit
     emit(plan_json(made, cap), as_json=as_json, text=plan_text(made, cap))
     return 0
@@ -188,6 +216,8 @@ def run(
     delta: Delta = DELTA,
     schema_file: SchemaFile = None,
     generator: GeneratorName = "autoregressive",
+    warm_start: WarmStartTable = None,
+    device: Device = "cpu",
     rows: Rows = None,
     policy: PolicyName = None,
     ledger: LedgerPath = None,
@@ -196,10 +226,8 @@ def run(
     query: Query = None,
     about: AboutFile = None,
     key: SigningKey = None,
-    input_generation: Annotated[
-        int | None,
-        typer.Option(help="0: real rows; 1: made from real ones; ... Found out where it can be."),
-    ] = None,
+    input_generation: InputGeneration = None,
+    checkpoint: CheckpointPath = None,
     output: Annotated[
         Format, typer.Option("--format", help="Of the synthetic table: csv or parquet.")
     ] = "csv",
@@ -216,7 +244,14 @@ def run(
     check_budget(epsilon, delta)
     must_be_new(out)
     # Whatever can be wrong without the ledger is looked for first: it fixes a budget for good.
-    settings = synthesizer_for(epsilon, delta, declared_schema(schema_file), generator)
+    settings = synthesizer_for(
+        epsilon,
+        delta,
+        declared_schema(schema_file),
+        generator,
+        warm_start=warm_start,
+        device=device,
+    )
     options = RunOptions(
         rows=rows,
         policy=policy,
@@ -228,11 +263,16 @@ def run(
     must_be_there(data)
     check_beforehand(data, settings, options, shared=ledger is not None)
     name = dataset_name(data) if dataset is None else dataset
-    with booked_in(
-        ledger, out=out, dataset=name, epsilon=epsilon, delta=delta, total=total_epsilon
-    ) as book:
+    with (
+        booked_in(
+            ledger, out=out, dataset=name, epsilon=epsilon, delta=delta, total=total_epsilon
+        ) as book,
+        resumable(checkpoint, out=out, purpose="run") as kept,
+    ):
         settings = replace(settings, ledger=book)
-        return _run(data, out, settings, as_json=as_json, query=query, options=options)
+        return _run(
+            data, out, settings, as_json=as_json, query=query, options=options, checkpoint=kept
+        )
 
 
 @app.command()
@@ -243,10 +283,14 @@ def fit(
     delta: Delta = DELTA,
     schema_file: SchemaFile = None,
     generator: GeneratorName = "autoregressive",
+    warm_start: WarmStartTable = None,
+    device: Device = "cpu",
     ledger: LedgerPath = None,
     total_epsilon: TotalEpsilon = None,
     dataset: Dataset = None,
     query: Query = None,
+    input_generation: InputGeneration = None,
+    checkpoint: CheckpointPath = None,
     as_json: AsJson = False,
 ) -> int:
     """Fit a model under the budget, without audit or gate.
@@ -254,21 +298,46 @@ def fit(
     Example: dpsynth fit people.csv --epsilon 1 -o model
     """
     from dpsynth.privacy.calibration import check_budget
+    from dpsynth.release.lineage import input_parents
+    from dpsynth.release.report.lineage_words import made_from
 
     check_budget(epsilon, delta)
     must_be_new(out)
     must_be_there(data)
-    settings = synthesizer_for(epsilon, delta, declared_schema(schema_file), generator)
+    parents = input_parents(data, declared=input_generation)
+    settings = synthesizer_for(
+        epsilon,
+        delta,
+        declared_schema(schema_file),
+        generator,
+        warm_start=warm_start,
+        device=device,
+    )
     name = dataset_name(data) if dataset is None else dataset
-    with booked_in(
-        ledger, out=out, dataset=name, epsilon=epsilon, delta=delta, total=total_epsilon
-    ) as book:
+    with (
+        booked_in(
+            ledger, out=out, dataset=name, epsilon=epsilon, delta=delta, total=total_epsilon
+        ) as book,
+        resumable(checkpoint, out=out, purpose="fit") as kept,
+    ):
         with bars() as progress:
-            model = replace(settings, ledger=book).fit(data, query=query, progress=progress)
+            model = replace(settings, ledger=book).fit(
+                data, query=query, progress=progress, parents=parents, checkpoint=kept
+            )
         model.save(out)
+        if kept is not None:
+            kept.finish()
     statement = model.statement()
+    say(made_from(statement))
+    say_watched(model.watched)
     emit(
-        {"model": str(out), "epsilon_spent": statement.epsilon_spent, "delta": delta},
+        {
+            "model": str(out),
+            "epsilon_spent": statement.epsilon_spent,
+            "delta": delta,
+            "input_generation": statement.input_generation,
+            "made_from": [parent.model_dump() for parent in statement.lineage.made_from],
+        },
         as_json=as_json,
         text=f"{out}: {statement.sentence}",
     )
@@ -326,22 +395,32 @@ def sample(
 
 app.command()(errors)
 app.command()(audit)
+app.command()(collapse)
 
 
 for command in (gate, approve, verify, keygen):
     app.command()(command)
 
 
+_AUTO_HELP = "--generator auto follows these lines by public facts alone; see docs/generators.md"
+
+
 @app.command()
 def generators(as_json: AsJson = False) -> int:
-    """The generators that are installed.
+    """The generators that are installed, and which table each suits.
 
     Example: dpsynth generators
     """
     from dpsynth.generators import registry
+    from dpsynth.generators.choice import SUITS
 
-    found = {name: registry.load(name).SUMMARY for name in registry.names()}
-    emit(found, as_json=as_json, text="\n".join(f"{n:16} {s}" for n, s in found.items()))
+    found = {
+        name: {"summary": registry.load(name).SUMMARY, "suits": SUITS.get(name, "")}
+        for name in registry.names()
+    }
+    lines = [f"{name:16} {facts['summary']}" for name, facts in found.items()]
+    suits = [f"{name:16} suits {text}" for name, text in SUITS.items() if name in found]
+    emit(found, as_json=as_json, text="\n".join([*lines, "", *suits, "", _AUTO_HELP]))
     return 0
 
 
@@ -356,16 +435,26 @@ def _run(
     as_json: bool,
     query: str | None = None,
     options: object = None,
+    checkpoint: "CheckpointFolder | None" = None,
 ) -> int:
     from dpsynth.pipeline import RunOptions, run
+    from dpsynth.release.report.lineage_words import made_from
 
     chosen = options if isinstance(options, RunOptions) else RunOptions()
     with bars() as progress:
         result = run(
-            data, out, synthesizer=settings, options=chosen, query=query, progress=progress
+            data,
+            out,
+            synthesizer=settings,
+            options=chosen,
+            query=query,
+            progress=progress,
+            checkpoint=checkpoint,
         )
     statement = result.model.statement()
     say(statement.sentence)
+    say(made_from(statement))
+    say_watched(result.model.watched)
     return show_decision(
         result.decision,
         out,

@@ -26,6 +26,9 @@ def audit(
     reference: Annotated[
         Path | None, typer.Option(help="Further real rows, in neither of the first two.")
     ] = None,
+    previous: Annotated[
+        Path | None, typer.Option(help="An earlier release: were its rows fed back, what was lost.")
+    ] = None,
     schema_file: SchemaFile = None,
     attack: Annotated[
         list[str] | None, typer.Option(help="Run this attack only; may be repeated.")
@@ -65,7 +68,8 @@ def audit(
     )
     tables = (Table.read(train), Table.read(holdout), Table.read(synthetic))
     further = None if reference is None else Table.read(reference)
-    others = [*tables[1:], *([] if further is None else [further])]
+    earlier = None if previous is None else Table.read(previous)
+    others = [*tables[1:], *(table for table in (further, earlier) if table is not None)]
     declared = declared_schema(schema_file)
     if declared is None:
         _same_columns(tables[0], others)
@@ -74,7 +78,12 @@ def audit(
         declared.check(table.names, table.source)
     with bars() as progress:
         result = audit_tables(
-            tables, schema=declared, reference=further, options=options, progress=progress
+            tables,
+            schema=declared,
+            reference=further,
+            previous=earlier,
+            options=options,
+            progress=progress,
         )
     with atomic_directory(out) as folder:
         (folder / "audit.json").write_text(result.to_json_text(), encoding="utf-8")

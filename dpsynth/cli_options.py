@@ -13,7 +13,24 @@ Delta = Annotated[float, typer.Option(help="Probability budget, in (0, 1).")]
 SchemaFile = Annotated[
     Path | None, typer.Option("--schema", help="Schema file (TOML); without it all is learned.")
 ]
-GeneratorName = Annotated[str, typer.Option(help="See `dpsynth generators`.")]
+WarmStartTable = Annotated[
+    str | None,
+    typer.Option(
+        "--warm-start",
+        help="Public rows of the same columns, or an earlier release, to train on first.",
+    ),
+]
+GeneratorName = Annotated[
+    str, typer.Option(help="See `dpsynth generators`; auto: chosen by public facts.")
+]
+Device = Annotated[str, typer.Option(help="Where a network is trained: cpu or cuda.")]
+InputGeneration = Annotated[
+    int | None,
+    typer.Option(
+        "--input-generation",
+        help="0: real rows; 1: made from real ones; ... Found out where it can be.",
+    ),
+]
 Rows = Annotated[int | None, typer.Option(help="Synthetic rows; default: the noisy row count.")]
 PolicyName = Annotated[
     str | None,

@@ -1,8 +1,9 @@
 """The commands `keygen`, `gate`, `approve` and `verify`: everything after the audit."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -55,6 +56,9 @@ def gate(
     audit_file: Annotated[Path, typer.Option("--audit", help="audit.json")],
     policy: PolicyName = None,
     waivers: WaiversFile = None,
+    training: Annotated[
+        Path | None, typer.Option(help="training.json, for rules on lost variety.")
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
     """Decide by a policy whether a table may be released.
@@ -63,7 +67,7 @@ def gate(
     """
     from dpsynth.release.commands import decide_files
 
-    decision = decide_files(statement, audit_file, policy, waivers)
+    decision = decide_files(statement, audit_file, policy, waivers, training)
     lines = [
         f"{'waived' if rule.waiver else rule.verdict:>12}  {rule.rule}: {rule.reason}"
         for rule in decision.rules
@@ -182,6 +186,15 @@ def say_unused(decision: "Decision") -> None:
     """Name the waivers that changed nothing, so that none lies around."""
     for one in decision.unused_waivers:
         say(f"waiver of {one.waiver.rule!r} changed nothing: {one.reason}")
+
+
+def say_watched(watched: Mapping[str, Any] | None) -> None:
+    """What the free monitor saw of a training, in a line, and its findings."""
+    from dpsynth.release.report.training_words import last_words
+    from dpsynth.release.training import Training
+
+    for line in last_words(Training.of(watched)):
+        say(line)
 
 
 def signer_from(path: Path | None) -> "KeyFileSigner | None":

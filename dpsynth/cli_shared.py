@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,65 @@ if TYPE_CHECKING:
 
 
 def synthesizer_for(
-    epsilon: float, delta: float, declared: "Schema | None", generator: str
+    epsilon: float,
+    delta: float,
+    declared: "Schema | None",
+    generator: str,
+    *,
+    warm_start: str | None = None,
+    device: str = "cpu",
 ) -> "Synthesizer":
     """The library's door with the options of a command; its ledger comes later."""
     from dpsynth.synthesizer import Synthesizer
+    from dpsynth.training.options import TrainingOptions
+    from dpsynth.warm_start import WarmStart
 
-    return Synthesizer(epsilon=epsilon, delta=delta, schema=declared, generator=generator)
+    name = chosen_generator(generator, declared)
+    training = TrainingOptions.recommended(
+        epsilon=epsilon,
+        generator=name,
+        max_rows_per_unit=1 if declared is None else declared.max_rows_per_unit,
+    )
+    return Synthesizer(
+        epsilon=epsilon,
+        delta=delta,
+        schema=declared,
+        generator=name,
+        training=replace(training, device=checked_device(device, name)),
+        warm_start=None if warm_start is None else WarmStart.read(warm_start),
+    )
+
+
+def chosen_generator(name: str, declared: "Schema | None") -> str:
+    """The generator's name; for "auto" that of the rule's choice, which is said."""
+    from dpsynth.generators import choice
+
+    if name != choice.AUTO:
+        return name
+    found = choice.choose(columns=None if declared is None else len(declared.modelled))
+    say(f"generator {found.generator}: {found.reason} (docs/generators.md)")
+    return found.generator
+
+
+def checked_device(device: str, generator: str) -> str:
+    """The device, if it is there.
+
+    Raises:
+        InputError: another word than cpu or cuda, no CUDA device, or the flagship on one.
+    """
+    if device == "cpu":
+        return device
+    import torch
+
+    from dpsynth.training.options import MEASURING_GENERATOR
+
+    if device != "cuda":
+        raise InputError(f"--device is {device!r}; allowed: cpu, cuda")
+    if generator == MEASURING_GENERATOR:
+        raise InputError(f"generator {generator!r} trains on the CPU alone; leave --device out")
+    if not torch.cuda.is_available():
+        raise InputError("--device is cuda, and torch finds no CUDA device; leave --device out")
+    return device
 
 
 def declared_schema(path: Path | None) -> "Schema | None":
@@ -84,6 +138,16 @@ def booked_in(
             if made_here and all(entry.event is None for entry in book.entries()):
                 Path(path).unlink()
         raise
+
+
+def holds_releases(where: str, names: Sequence[str]) -> bool:
+    """Whether a fit of a table with these columns will look for rows of earlier releases."""
+    from dpsynth.privacy.known_rows import comparison_of
+    from dpsynth.privacy.ledger import Ledger
+    from dpsynth.privacy.ledger_releases import known_releases
+
+    books = Ledger.read_all(where, waiting=say)
+    return bool(comparison_of(known_releases(books[0].entries()), names).releases)
 
 
 def dataset_name(data: str) -> str:

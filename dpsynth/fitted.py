@@ -35,14 +35,15 @@ from dpsynth.refinement.stored import (
     measured_from,
     measured_tables,
 )
-from dpsynth.replicates import Progress, make_replicates
+from dpsynth.replicates import Progress, make_replicates, marginal_std
 from dpsynth.sampling.filling import CANDIDATES
+from dpsynth.sampling.repaired import repair_for
 from dpsynth.sampling.sampler import ConditionalSample, Filled, TableSampler, joined
 from dpsynth.schema import Column, Schema
 from dpsynth.table import Table
 from dpsynth.writing import atomic_directory
 
-FORMAT = "dpsynth.model/2"
+FORMAT = "dpsynth.model/3"
 _MODEL, _WEIGHTS, _PRIVACY, _SUMS = (
     "model.json",
     "weights.safetensors",
@@ -67,6 +68,7 @@ class FittedModel:
         unit: the schema's privacy unit column, or None.
         max_rows_per_unit: rows kept of one unit.
         measured: the noisy tables of pairs that the model rests on; None where none were measured.
+        watched: what the monitor saw during training (`dpsynth.training.monitor.Monitor.curve`).
     """
 
     generator: str
@@ -79,6 +81,7 @@ class FittedModel:
     unit: str | None
     max_rows_per_unit: int
     measured: Measured | None = None
+    watched: Mapping[str, Any] | None = None
 
     @property
     def rows(self) -> int:
@@ -164,7 +167,7 @@ class FittedModel:
         count = self.rows if rows is None else rows
         check_rows(count)
         stream = rng if rng is not None else _stream(seed)
-        yield from self._sampler.parts(count, where=where, rng=stream)
+        yield from self.sampler.parts(count, where=where, rng=stream)
 
     def fill(
         self,
@@ -201,7 +204,7 @@ class FittedModel:
                 generator that cannot draw column by column.
         """
         stream = rng if rng is not None else _stream(seed)
-        return self._sampler.fill(Table.read(table), candidates=candidates, rng=stream)
+        return self.sampler.fill(Table.read(table), candidates=candidates, rng=stream)
 
     def replicates(
         self,
@@ -260,8 +263,11 @@ class FittedModel:
         )
 
     @cached_property
-    def _sampler(self) -> TableSampler:
-        return TableSampler(registry.load(self.generator), self.model, self.codec, self.names)
+    def sampler(self) -> TableSampler:
+        """What draws and fills."""
+        generator = registry.load(self.generator)
+        repair = repair_for(generator, self.layout, self.measured, one_way_std=marginal_std(self))
+        return TableSampler(generator, self.model, self.codec, self.names, repair)
 
     def to_files(self) -> dict[str, bytes]:
         """The model folder's files."""
@@ -321,6 +327,7 @@ class FittedModel:
             "pairs": None if self.layout.pairs is None else [list(p) for p in self.layout.pairs],
             "codec": self.codec.to_json(),
             "measured": None if self.measured is None else measured_facts(self.measured),
+            "watched": self.watched,
         }
 
     @classmethod
@@ -333,7 +340,7 @@ class FittedModel:
         codec = TableCodec.from_json(facts["codec"])
         one_way = tuple(np.array(p, dtype=np.float64) for p in facts["one_way"])
         pairs = None if facts["pairs"] is None else tuple((i, j) for i, j in facts["pairs"])
-        layout = Layout(codec.sizes, one_way, float(facts["rows"]), pairs)
+        layout = Layout(codec.sizes, one_way, float(facts["rows"]), pairs, codec.positions)
         generator = registry.load(facts["generator"])
         model = generator.build(layout, options=facts["options"], rng=np.random.default_rng(0))
         model.load_state_dict(load_tensors(files[_WEIGHTS]))
@@ -348,6 +355,7 @@ class FittedModel:
             unit=facts["unit"],
             max_rows_per_unit=int(facts["max_rows_per_unit"]),
             measured=measured_from(facts["measured"], files.get(MEASURED), layout),
+            watched=facts["watched"],
         )
 
 

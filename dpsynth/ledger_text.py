@@ -1,11 +1,12 @@
 """Ledgers in words and as JSON, for the command line."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dpsynth.privacy.calibration import mu_for
 from dpsynth.privacy.events import GaussianEvent, event_to_json
 from dpsynth.privacy.ledger import Charge, Entry, Ledger, ReleaseRecord
+from dpsynth.privacy.ledger_releases import SKETCH
 
 _PREFIX = 8  # hexadecimal digits that are enough to tell hashes apart by eye
 
@@ -64,11 +65,16 @@ def _entry_json(entry: Entry) -> dict[str, Any]:
         "label": entry.label,
         "event": event_to_json(entry.event) if entry.event is not None else None,
         "budget": None if budget is None else {"epsilon": budget.epsilon, "delta": budget.delta},
-        "facts": None if entry.facts is None else dict(entry.facts),
+        "facts": None if entry.facts is None else _shown(entry.facts),
         "time": entry.time,
         "previous": entry.previous,
         "hash": entry.hash,
     }
+
+
+def _shown(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts without the thousands of hashes in a sketch of released rows."""
+    return {name: "kept in the ledger" if name == SKETCH else fact for name, fact in facts.items()}
 
 
 def _book_text(book: Ledger) -> str:

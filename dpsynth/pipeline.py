@@ -8,11 +8,15 @@ import numpy as np
 import pandas as pd
 
 from audits.result import AuditResult
+from dpsynth.checkpoints import CheckpointFolder, split_again
 from dpsynth.errors import InputError
 from dpsynth.expected_errors import ExpectedErrors
 from dpsynth.fitted import FittedModel, check_rows
+from dpsynth.fitting import Progress
+from dpsynth.generators import registry
 from dpsynth.privacy.identity import identity_of
 from dpsynth.privacy.ledger import Ledger
+from dpsynth.privacy.lineage_record import LineageRecord, Parent
 from dpsynth.privacy.noise import NoiseSource
 from dpsynth.privacy.statement import PrivacyStatement
 from dpsynth.release.about import About
@@ -22,7 +26,7 @@ from dpsynth.release.evidence import AuditOptions, audit_frame, audit_tables
 from dpsynth.release.foreseen import Planned, refuse_foreseen
 from dpsynth.release.gate import Decision, decide
 from dpsynth.release.installed import installed_names
-from dpsynth.release.lineage import input_generation
+from dpsynth.release.lineage import input_parents
 from dpsynth.release.policy import (
     Policy,
     check_rule_names,
@@ -34,7 +38,8 @@ from dpsynth.release.reading import release_facts
 from dpsynth.release.report.columns import column_shares
 from dpsynth.release.report.count_errors import MOST_PAIRS, ColumnError, CountErrors, PairError
 from dpsynth.release.signing import Signer
-from dpsynth.synthesizer import Progress, Synthesizer
+from dpsynth.release.training import Training
+from dpsynth.synthesizer import Synthesizer
 from dpsynth.table import Split, Table, split
 from dpsynth.writing import refuse_unwritable
 
@@ -98,6 +103,7 @@ def run(
     progress: Progress = lambda label, done, total: None,
     noise: NoiseSource | None = None,
     rng: np.random.Generator | None = None,
+    checkpoint: CheckpointFolder | None = None,
 ) -> RunResult:
     """From a private table to an audited, gated bundle.
 
@@ -109,6 +115,8 @@ def run(
         query: the SQL query, with a database URL.
         progress: told what is being done.
         noise, rng: as in `Synthesizer.fit`.
+        checkpoint: an open folder that a run which was cut off goes on from; finished when the
+            bundle is written.
 
     Raises:
         InputError: bad input, or `out` exists or cannot be written; nothing has been charged then
@@ -118,21 +126,24 @@ def run(
     """
     chosen = options or RunOptions()
     target = _free(Path(out))
-    chain = _prepare(data, synthesizer, chosen, progress)
-    chain.settings.check_ledger()
+    resumed = checkpoint is not None and checkpoint.release is not None
+    chain = _prepare(data, synthesizer, chosen, progress, resumed=resumed)
+    if not resumed:  # what is gone on with was charged, and weighed, when it started
+        chain.settings.check_ledger()
     stream = rng or np.random.default_rng()
     progress("reading", 0, 1)
     table = Table.read(data, query=query)
     unit = chain.settings.schema.unit if chain.settings.schema else None
-    parts = split(table, unit=unit, share=HOLDOUT_SHARE, rng=stream)
+    parts = _parts(table, unit, checkpoint, rng=stream)
     model = chain.settings.fit(
         parts.train,
         progress=progress,
         noise=noise,
         rng=stream,
         policy_hash=policy_hash(chain.policy),
-        input_generation=chain.input_generation,
+        parents=chain.parents,
         identity=identity_of(table, unit),
+        checkpoint=checkpoint,
     )
     progress("sampling", 0, 1)
     synthetic = model.sample(_count(model, chosen), rng=stream)
@@ -141,6 +152,8 @@ def run(
     progress("writing", 0, 1)
     write_bundle(target, contents)
     chain.ledger.record_release(_release(contents.statement), release_facts(target))
+    if checkpoint is not None:
+        checkpoint.finish()
     progress("writing", 1, 1)
     return RunResult(decision=contents.decision, bundle=target, model=model, audit=contents.audit)
 
@@ -159,8 +172,8 @@ def check_beforehand(
         ReleaseRefused: the policy could not allow it, whatever the ledger holds.
     """
     policy, _ = _policy(options)
-    generation = input_generation(data, declared=options.input_generation)
-    refuse_foreseen(policy, _planned(synthesizer, generation, shared=shared))
+    parents = input_parents(data, declared=options.input_generation)
+    refuse_foreseen(policy, _planned(synthesizer, parents, shared=shared))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +185,7 @@ class _Chain:
     options: RunOptions
     policy: Policy
     policy_text: str
-    input_generation: int
+    parents: tuple[Parent, ...]
     progress: Progress
 
     def contents(
@@ -184,6 +197,7 @@ class _Chain:
     ) -> BundleContents:
         """Audit and decide; everything that the bundle holds."""
         statement, schema = model.statement(), model.schema()
+        training = Training.of(model.watched)
         claim = (statement.epsilon, statement.delta)
         audit = audit_tables(
             (parts.train, parts.holdout, Table.from_frame(synthetic)),
@@ -198,12 +212,13 @@ class _Chain:
             learned=learned_fields(schema, self.settings.schema),
             statement=statement,
             audit=audit,
-            decision=decide(statement, audit, self.policy),
+            decision=decide(statement, audit, self.policy, training=training),
             policy_text=self.policy_text,
             model_files=model.to_files(),
             holdout_rows=parts.holdout_rows.tolist(),
             columns=column_shares(schema, synthetic, audit_frame(parts.train, schema)),
             errors=errors,
+            training=training,
             about=self.options.about,
             ledger_text=self.ledger.extract(_release(statement)),
             signer=self.options.signer,
@@ -211,36 +226,60 @@ class _Chain:
         )
 
 
+def _parts(
+    table: Table,
+    unit: str | None,
+    checkpoint: CheckpointFolder | None,
+    *,
+    rng: np.random.Generator,
+) -> Split:
+    """The training and holdout rows; a run that is gone on with keeps those that it had."""
+    if checkpoint is not None and checkpoint.holdout_rows is not None:
+        return split_again(table, checkpoint.holdout_rows)
+    parts = split(table, unit=unit, share=HOLDOUT_SHARE, rng=rng)
+    if checkpoint is not None:
+        checkpoint.holdout_rows = parts.holdout_rows
+    return parts
+
+
 def _prepare(
-    data: object, synthesizer: Synthesizer, options: RunOptions, progress: Progress
+    data: object,
+    synthesizer: Synthesizer,
+    options: RunOptions,
+    progress: Progress,
+    *,
+    resumed: bool,
 ) -> _Chain:
     """Policy, ledger and lineage; refuses what can be refused before anything is charged."""
     policy, text = _policy(options)
     ledger = synthesizer.ledger or synthesizer.own_ledger()
-    generation = input_generation(data, declared=options.input_generation)
-    planned = _planned(synthesizer, generation, shared=ledger.shared)
-    earlier = replace(
-        planned, earlier_epsilon=ledger.spent(), earlier_releases=len(ledger.releases())
-    )
-    refuse_foreseen(policy, earlier)
+    parents = input_parents(data, declared=options.input_generation)
+    if not resumed:
+        planned = _planned(synthesizer, parents, shared=ledger.shared)
+        earlier = replace(
+            planned, earlier_epsilon=ledger.spent(), earlier_releases=len(ledger.releases())
+        )
+        refuse_foreseen(policy, earlier)
     return _Chain(
         settings=replace(synthesizer, ledger=ledger),
         ledger=ledger,
         options=options,
         policy=policy,
         policy_text=text,
-        input_generation=generation,
+        parents=parents,
         progress=progress,
     )
 
 
-def _planned(synthesizer: Synthesizer, generation: int, *, shared: bool) -> Planned:
+def _planned(synthesizer: Synthesizer, parents: tuple[Parent, ...], *, shared: bool) -> Planned:
     """The release as if it were the first of its people."""
+    lineage = LineageRecord(made_from=parents)
     return Planned(
         epsilon=synthesizer.epsilon,
         delta=synthesizer.delta,
         generator=synthesizer.generator,
-        input_generation=generation,
+        input_generation=lineage.generation,
+        real_share=lineage.real_share.upper,
         shared_ledger=shared,
         earlier_epsilon=0.0,
         earlier_releases=0,
@@ -263,8 +302,11 @@ def _count(model: FittedModel, options: RunOptions) -> int:
 def _count_errors(
     model: FittedModel, rows: int, *, rng: np.random.Generator, progress: Progress
 ) -> CountErrors | None:
-    """How far counts may be off; None where the model was fitted without measured pairs."""
-    if model.measured is None:
+    """How far counts may be off; None where the model allows no simulations.
+
+    They fit it anew to simulated answers, which only a generator with `refine` can do.
+    """
+    if model.measured is None or not hasattr(registry.load(model.generator), "refine"):
         return None
     found = model.expected_errors(
         replicates=_SIMULATIONS,

@@ -6,7 +6,7 @@ once. All noise is Gaussian, so the budget is one number, mu squared, and shares
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from dpsynth.schema import Column
 from dpsynth.training.options import MEASURING_GENERATOR, TrainingOptions
 
 COUNT = "count: rows"
+KNOWN_ROWS = "lineage: known rows"
 FORMS = "forms: how cells are written"
 MARGINALS = "marginals: one-way"
 DISTANCES = "dependence: which pairs"
@@ -31,6 +32,7 @@ PAIRS = "marginals: pairs"
 TRAINING = "training: gradients"
 
 _COUNT_SHARE = 0.005
+_KNOWN_ROWS_SHARE = 0.005
 _FORMS_SHARE = 0.01
 _BOUNDS_SHARE = 0.03
 _VALUES_SHARE_A_COLUMN = 0.015
@@ -41,6 +43,9 @@ _NAMING_DELTA = 0.1
 """Share of delta for naming the values of open categorical columns."""
 
 NUMBER_KINDS = ("integer", "numeric", "datetime")
+_MOST_NOISE = 1.0
+"""Length of the noise in the mean gradient of all steps, in clip norms, beyond which it is all that
+a network would learn."""
 ROWS_PER_SIGMA = 10.0
 """Rows must be at least this many standard deviations of a one-way count's noise."""
 
@@ -87,6 +92,19 @@ class Plan:
             raise KeyError(MARGINALS)
         return float(multiplier * np.sqrt(len(self.columns)))
 
+    def hears(self, weights: int, *, rows: float, max_rows_per_unit: int) -> bool:
+        """Whether a network's gradients can be told from their noise at all.
+
+        The noise of all steps together, as a vector over the weights, is held against the longest
+        mean gradient that clipping allows, in every step.
+        """
+        event = self.charges[-1].event
+        if not isinstance(event, GaussianEvent | SampledGaussianEvent):
+            raise UnsupportedEvent(f"{type(event).__name__} pays for no training")
+        batch = rows * self.training.sample_rate
+        noise = event.noise_multiplier * max_rows_per_unit * np.sqrt(weights / event.steps)
+        return bool(noise <= _MOST_NOISE * batch)
+
     def smallest_rows(self, *, max_rows_per_unit: int) -> float:
         """Fewest rows for which the answers say more than the noise."""
         return ROWS_PER_SIGMA * self.marginal_std * max_rows_per_unit
@@ -109,6 +127,8 @@ def make_plan(
     delta: float,
     training: TrainingOptions | None = None,
     generator: str = MEASURING_GENERATOR,
+    lineage: bool = False,
+    max_rows_per_unit: int = 1,
 ) -> Plan:
     """Split a budget over the questions that `columns` leave open and the training.
 
@@ -117,17 +137,21 @@ def make_plan(
         epsilon, delta: the budget.
         training: settings; None takes those recommended for the generator.
         generator: its name.
+        lineage: whether to ask for rows of earlier releases: where the ledger holds some.
+        max_rows_per_unit: rows kept of one unit; with several, batches are full.
 
     Raises:
         InputError: epsilon or delta out of range.
     """
     check_budget(epsilon, delta)
-    training = training or TrainingOptions.recommended(epsilon=epsilon, generator=generator)
+    training = training or TrainingOptions.recommended(
+        epsilon=epsilon, generator=generator, max_rows_per_unit=max_rows_per_unit
+    )
     naming = [c.name for c in columns if _needs_naming(c)]
     gauss_delta = delta * (1.0 - _NAMING_DELTA) if naming else delta
     mu = mu_for(epsilon, gauss_delta)
     each_delta = delta * _NAMING_DELTA / max(1, len(naming))
-    shares = _shares(columns, gradient_share=training.gradient_share)
+    shares = _shares(columns, gradient_share=training.gradient_share, lineage=lineage)
     charges = [
         Charge(label, _event(mu, share, each_delta if label in map(values_label, naming) else None))
         for label, share in shares.items()
@@ -145,19 +169,31 @@ def make_plan(
     )
 
 
-def smallest_epsilon(plan: Plan, *, rows: float, max_rows_per_unit: int) -> float:
-    """The least epsilon (two digits, rounded up) at which `rows` would be enough for `plan`."""
+def smallest_epsilon(plan: Plan, *, rows: float, max_rows_per_unit: int, weights: int = 0) -> float:
+    """The least epsilon (two digits, rounded up) at which `rows` would be enough for `plan`.
+
+    Args:
+        plan: for a smaller epsilon.
+        rows: the noisy row count.
+        max_rows_per_unit: rows kept of one unit.
+        weights: of the network, where it has to be heard above the noise; 0 asks for the one-way
+            marginals alone.
+    """
+    # Full batches stand for Poisson ones: nearly the same total noise, and no search for each try.
+    training = replace(plan.training, sample_rate=1.0)
+
+    def enough(epsilon: float) -> bool:
+        trial = make_plan(plan.columns, epsilon=epsilon, delta=plan.delta, training=training)
+        if trial.smallest_rows(max_rows_per_unit=max_rows_per_unit) > rows:
+            return False
+        return not weights or trial.hears(weights, rows=rows, max_rows_per_unit=max_rows_per_unit)
+
     low, high = plan.epsilon, plan.epsilon
-    while high < 1e6:
-        trial = make_plan(plan.columns, epsilon=high, delta=plan.delta, training=plan.training)
-        if trial.smallest_rows(max_rows_per_unit=max_rows_per_unit) <= rows:
-            break
+    while high < 1e6 and not enough(high):
         low, high = high, high * 2.0
     for _ in range(30):
         middle = 0.5 * (low + high)
-        trial = make_plan(plan.columns, epsilon=middle, delta=plan.delta, training=plan.training)
-        enough = trial.smallest_rows(max_rows_per_unit=max_rows_per_unit) <= rows
-        low, high = (low, middle) if enough else (middle, high)
+        low, high = (low, middle) if enough(middle) else (middle, high)
     digits = 10.0 ** (np.floor(np.log10(high)) - 1)
     return float(np.ceil(high / digits) * digits)
 
@@ -185,9 +221,13 @@ def _needs_naming(column: PlannedColumn) -> bool:
     return column.kind == "categorical" and column.categories is None
 
 
-def _shares(columns: Sequence[PlannedColumn], *, gradient_share: float) -> dict[str, float]:
+def _shares(
+    columns: Sequence[PlannedColumn], *, gradient_share: float, lineage: bool
+) -> dict[str, float]:
     """Share of mu squared by label, training left out."""
     shares = {COUNT: _COUNT_SHARE}
+    if lineage:
+        shares[KNOWN_ROWS] = _KNOWN_ROWS_SHARE
     if any(map(needs_form, columns)):
         shares[FORMS] = _FORMS_SHARE
     bounds = [c.name for c in columns if _needs_bounds(c)]

@@ -16,7 +16,7 @@ import numpy as np
 from dpsynth.errors import InputError
 from dpsynth.generators import registry
 from dpsynth.generators.base import IntArray, Measuring
-from dpsynth.plan import COUNT
+from dpsynth.plan import COUNT, MARGINALS
 from dpsynth.refinement.measured import Measured
 from dpsynth.refinement.simulated import Simulated, simulated
 
@@ -108,14 +108,23 @@ def draw_codes(
 ) -> IntArray:
     """Codes of a synthetic table, by default of as many rows as the model's, (rows, columns)."""
     count = model.rows if rows is None else rows
-    return registry.load(model.generator).sample(model.model, count, rng=rng)
+    return model.sampler.codes(count, rng=rng)
 
 
 def count_std(model: "FittedModel") -> float:
     """Noise in the model's row count, in rows, from its statement; 0 where it is not stated."""
-    events = [r.event for r in model.privacy.events if r.label == COUNT]
-    multiplier = sum(float(event.get("noise_multiplier", 0.0)) for event in events)
-    return multiplier * model.max_rows_per_unit
+    return _multiplier(model, COUNT) * model.max_rows_per_unit
+
+
+def marginal_std(model: "FittedModel") -> float:
+    """Noise in one cell of a one-way marginal, in rows, as `count_std`; pairs not averaged in."""
+    columns = len(model.layout.sizes)
+    return _multiplier(model, MARGINALS) * float(np.sqrt(columns)) * model.max_rows_per_unit
+
+
+def _multiplier(model: "FittedModel", label: str) -> float:
+    events = [r.event for r in model.privacy.events if r.label == label]
+    return sum(float(event.get("noise_multiplier", 0.0)) for event in events)
 
 
 def _refitted(

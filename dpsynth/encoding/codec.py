@@ -51,6 +51,26 @@ class NumberCodec:
         """Number of codes."""
         return int(self.intervals.codes.max()) + 1 + (self.missing is not None)
 
+    @cached_property
+    def merged(self) -> IntArray:
+        """How many intervals share each code, at least 1, shape (size,)."""
+        return np.maximum(np.bincount(self.intervals.codes, minlength=self.size), 1)
+
+    @cached_property
+    def positions(self) -> FloatArray:
+        """The number in the middle of each code, shape (size,); NaN for a missing value."""
+        ends = np.r_[self.intervals.starts[1:], self.grid.size]
+        middle = self.grid.value(self.intervals.starts) + self.grid.value(ends - 1)
+        weights = np.maximum(self.intervals.weights, 1e-12)
+        total = np.bincount(self.intervals.codes, weights=weights)
+        found = np.full(self.size, np.nan)
+        found[: len(total)] = (
+            np.bincount(self.intervals.codes, weights=0.5 * weights * middle) / total
+        )
+        if self.missing is not None:
+            found[self.missing] = np.nan
+        return found
+
     def encode(self, cells: Cells) -> IntArray:
         """Codes, shape (rows,); values beyond the grid are clamped to its ends."""
         points = self.grid.index(cells.values)
@@ -152,6 +172,11 @@ class CategoryCodec:
         found = int(self.codes.max()) + 1 if len(self.codes) else 0
         return max(1, found + (self.missing is not None))
 
+    @cached_property
+    def merged(self) -> IntArray:
+        """How many categories share each code, at least 1, shape (size,)."""
+        return np.maximum(np.bincount(self.codes, minlength=self.size), 1)
+
     def encode(self, cells: Cells) -> IntArray:
         """Codes, shape (rows,)."""
         if self.column.kind == "boolean":
@@ -228,6 +253,11 @@ class TableCodec:
     def sizes(self) -> tuple[int, ...]:
         """Number of codes of each column."""
         return tuple(part.size for part in self.parts)
+
+    @property
+    def positions(self) -> tuple[FloatArray | None, ...]:
+        """For each column None (categories) or the number that each code stands for."""
+        return tuple(p.positions if isinstance(p, NumberCodec) else None for p in self.parts)
 
     def encode(self, cells: Mapping[str, Cells]) -> IntArray:
         """Codes of shape (rows, columns)."""

@@ -31,12 +31,16 @@ class Layout:
         rows: the noisy row count.
         pairs: the pairs of columns (i, j), i < j, whose tables were measured; None where none were
             and a generator may relate any columns.
+        positions: for each column None where its codes have no order, or the number that each code
+            stands for, shape (sizes[j],), NaN for the code of a missing value. None where nothing
+            is known of any column.
     """
 
     sizes: tuple[int, ...]
     one_way: tuple[FloatArray, ...]
     rows: float
     pairs: tuple[tuple[int, int], ...] | None = None
+    positions: tuple[FloatArray | None, ...] | None = None
 
 
 class Generator(Protocol):
@@ -69,6 +73,37 @@ class Measuring(Protocol):
 
     def refine(self, model: nn.Module, measured: Measured, *, rng: np.random.Generator) -> None:
         """Reconcile what training found with what was measured, after the last step."""
+        ...
+
+
+class Drawing(Protocol):
+    """A generator whose loss is random: latent noise, timesteps, made-up rows."""
+
+    def draws(self, model: nn.Module, rows: int, *, rng: np.random.Generator) -> Tensor:
+        """Random numbers for the losses of `rows` rows, float32, one row of them a row."""
+        ...
+
+    def per_example_loss(self, model: nn.Module, codes: Tensor, draws: Tensor) -> Tensor:
+        """Loss of each row; row i's depends on row i of `codes` and of `draws` alone."""
+        ...
+
+
+class Adversarial(Protocol):
+    """A generator of two networks, of which only the critic is trained from rows.
+
+    `per_example_loss` is the critic's loss of a real row. All members here see public things only.
+    """
+
+    def public_loss(self, model: nn.Module, *, rng: np.random.Generator) -> Tensor:
+        """The part of the critic's loss that no row enters, a scalar; its gradient is free."""
+        ...
+
+    def maker_parameters(self, model: nn.Module) -> list[nn.Parameter]:
+        """Parameters of the network that makes rows; frozen but for its own steps."""
+        ...
+
+    def maker_loss(self, model: nn.Module, *, rng: np.random.Generator) -> Tensor:
+        """What the maker is moved by, a scalar."""
         ...
 
 
@@ -145,7 +180,9 @@ class _Blocks:
 
 
 @lru_cache(maxsize=32)
-def _blocks(sizes: tuple[int, ...], dtype: torch.dtype) -> tuple[_Blocks, ...]:
+def _blocks(
+    sizes: tuple[int, ...], dtype: torch.dtype, device: torch.device
+) -> tuple[_Blocks, ...]:
     found: list[_Blocks] = []
     for first in range(0, len(sizes), _TOGETHER):
         widths = torch.tensor(sizes[first : first + _TOGETHER])
@@ -155,20 +192,21 @@ def _blocks(sizes: tuple[int, ...], dtype: torch.dtype) -> tuple[_Blocks, ...]:
         members[torch.arange(len(owner)), owner] = 1.0
         positions = slice(start, start + len(owner))
         columns = slice(first, first + len(widths))
-        found.append(_Blocks(positions, columns, members, members.T[: len(widths)].contiguous()))
+        spread = members.T[: len(widths)].contiguous()
+        found.append(_Blocks(positions, columns, members.to(device), spread.to(device)))
     return tuple(found)
 
 
 @lru_cache(maxsize=32)
-def _first_positions(sizes: tuple[int, ...]) -> Tensor:
-    widths = torch.tensor(sizes)
+def _first_positions(sizes: tuple[int, ...], device: torch.device) -> Tensor:
+    widths = torch.tensor(sizes, device=device)
     return widths.cumsum(0) - widths
 
 
 def _to_softmax(exponentials: Tensor, sizes: tuple[int, ...]) -> Tensor:
     """Divide each block by its sum, in place; the sums, shape (rows, columns)."""
     sums = exponentials.new_empty(len(exponentials), len(sizes))
-    for blocks in _blocks(sizes, exponentials.dtype):
+    for blocks in _blocks(sizes, exponentials.dtype, exponentials.device):
         part = exponentials[:, blocks.positions]
         found = (part @ blocks.members)[:, : len(blocks.spread)]
         sums[:, blocks.columns] = found
@@ -187,7 +225,7 @@ class _ColumnCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, logits: Tensor, codes: Tensor, sizes: tuple[int, ...]) -> Tensor:  # type: ignore[no-untyped-def]
-        index = codes + _first_positions(sizes)
+        index = codes + _first_positions(sizes, codes.device)
         grads = logits.exp()
         totals = _to_softmax(grads, sizes)
         losses = totals.log().sum(1) - logits.gather(1, index).sum(1)

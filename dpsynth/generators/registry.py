@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # it imports torch, which `plan` does without
     from dpsynth.generators.base import Generator
 
 ENTRY_POINTS = "dpsynth.generators"
-_NOT_GENERATORS = {"base", "registry"}
+_NOT_GENERATORS = {"base", "choice", "registry"}
 _MEMBERS = ("NAME", "SUMMARY", "build", "per_example_loss", "sample")
 
 

@@ -1,29 +1,30 @@
 """Clipped gradient sums: the bounded contribution behind DP-SGD (Abadi et al., CCS 2016).
 
-Two ways to the same sum, chosen by what the model is made of:
+Three ways to the same sum, chosen by what the model is made of:
     * `BookKeeping` where all that is trained is layers of `dpsynth.privacy.layers`, each of them
       wholly (others may be frozen): norms in closed form, one matrix product a layer, no
       per-example gradient is ever materialised.
+    * `Ghost` where all that is trained is torch's linear layers: norms by Opacus's ghost clipping.
     * `PerExample` for any other torch module: Opacus computes per-example gradients.
 
-Guarantee of both: the sum over a batch is a sum over rows of vectors with L2 norm at most
+Guarantee of all: the sum over a batch is a sum over rows of vectors with L2 norm at most
 `max_grad_norm`, rounding included, and row i's vector depends on row i alone. The second half
 rests on the model: a layer that mixes rows (batch norm) is refused here, and the generators'
 contract test checks it on each model.
 """
 
-import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
-from dpsynth.errors import InputError, NonFiniteTraining
+from dpsynth.errors import InputError
+from dpsynth.privacy.ghost import Ghost, ghost_layers
 from dpsynth.privacy.layers import BOOK_KEPT, ROWS_PER_SUM, BookKeptLayer, in_steps
+from dpsynth.privacy.taps import Tap, checked_losses, clip_factors, faulty_layer, tapped
 
 PerExampleLoss = Callable[[nn.Module, Tensor], Tensor]
 """(model, batch of shape (rows, ...)) -> losses of shape (rows,)."""
@@ -81,24 +82,14 @@ def clipper_for(
     # cross terms.
     if trained == set(kept) and len(kept) == len(trained):
         return BookKeeping(model, per_example_loss, layers, max_grad_norm)
+    linear = ghost_layers(model)
+    if linear:
+        return Ghost(model, per_example_loss, linear, max_grad_norm)
     return PerExample(model, per_example_loss, max_grad_norm)
 
 
 def _wholly_trained(layer: nn.Module) -> bool:
     return all(p.requires_grad for p in layer.parameters(recurse=False))
-
-
-@dataclass
-class _Tap:
-    """What one layer saw in one forward pass."""
-
-    inputs: list[Tensor] = field(default_factory=list)
-    outputs: list[Tensor] = field(default_factory=list)
-
-    def clear(self) -> None:
-        """Forget the pass."""
-        self.inputs.clear()
-        self.outputs.clear()
 
 
 class BookKeeping:
@@ -141,7 +132,7 @@ class BookKeeping:
     def clipped_sum(self, batch: Tensor) -> list[Tensor]:
         """See `Clipper`."""
         sums = [_ExactSum() for _ in self._rules]
-        with _tapped(self._layers) as taps:
+        with tapped(self._layers) as taps:
             for rows, real in _chunks(batch, self._rows_at_once):
                 parts = self._parts(rows, taps, real)
                 for total, part in zip(sums, parts, strict=True):
@@ -155,7 +146,7 @@ class BookKeeping:
     def norms(self, batch: Tensor) -> Tensor:
         """See `Clipper`."""
         parts: list[Tensor] = []
-        with _tapped(self._layers) as taps:
+        with tapped(self._layers) as taps:
             for rows, real in _chunks(batch, self._rows_at_once):
                 parts.append(self._squared(*self._output_gradients(rows, taps))[:real])
         return torch.cat(parts).sqrt()
@@ -167,10 +158,14 @@ class BookKeeping:
         )
         return sum(others, first)
 
-    def _parts(self, rows: Tensor, taps: list[_Tap], real: int) -> Iterator[list[Tensor]]:
+    def _parts(self, rows: Tensor, taps: list[Tap], real: int) -> Iterator[list[Tensor]]:
         """Each layer's exact sums over the first `real` rows."""
         inputs, grads = self._output_gradients(rows, taps)
-        factors = clip_factors(self._squared(inputs, grads), self._inner_norm)
+        factors = clip_factors(
+            self._squared(inputs, grads),
+            self._inner_norm,
+            where=faulty_layer(self._model, self._layers, grads),
+        )
         for k, rule in enumerate(self._rules):
             steps = in_steps(grads[k], factors, step=self._steps[k], out=self._buffer(k, grads[k]))
             yield rule.summed_steps(inputs[k][:real], steps[:real])
@@ -188,11 +183,9 @@ class BookKeeping:
             return [torch.zeros(m.shape, dtype=torch.float64) for m in rule.trainable_masks()]
         return rule.gradients(total.sums(), self._steps[layer])
 
-    def _output_gradients(
-        self, rows: Tensor, taps: list[_Tap]
-    ) -> tuple[list[Tensor], list[Tensor]]:
+    def _output_gradients(self, rows: Tensor, taps: list[Tap]) -> tuple[list[Tensor], list[Tensor]]:
         """Each layer's input, and the gradient of the summed losses at its output."""
-        losses = _checked_losses(self._loss(self._model, rows), rows)
+        losses = checked_losses(self._loss(self._model, rows), rows)
         for tap in taps:
             if len(tap.outputs) != 1:
                 raise InputError(
@@ -281,6 +274,7 @@ class PerExample:
         self._loss = per_example_loss
         self._rows_at_once = rows_at_once
         self._trained = [p for p in model.parameters() if p.requires_grad]
+        self._device = self._trained[0].device
         self._inner_norm = max_grad_norm * (1.0 - 10 * _NORM_MARGIN)
 
     def clipped_sum(self, batch: Tensor) -> list[Tensor]:
@@ -290,20 +284,21 @@ class PerExample:
             for rows in torch.split(batch, self._rows_at_once):
                 if not len(rows):
                     continue
-                rows = rows if rows.is_floating_point() else rows.long()
+                rows = (rows if rows.is_floating_point() else rows.long()).to(self._device)
                 for total, part in zip(totals, self._chunk(rows), strict=True):
-                    total += part
+                    total += part.cpu()
         return totals
 
     def masks(self) -> list[Tensor]:
         """See `Clipper`."""
-        return [torch.ones_like(p, dtype=torch.bool) for p in self._trained]
+        return [torch.ones(p.shape, dtype=torch.bool) for p in self._trained]
 
     def norms(self, batch: Tensor) -> Tensor:
         """See `Clipper`."""
         with _per_example_gradients(self._model):
-            parts = [_squared(self._gradients(r)) for r in torch.split(batch, self._rows_at_once)]
-        return torch.cat(parts).sqrt()
+            chunks = torch.split(batch.to(self._device), self._rows_at_once)
+            parts = [_squared(self._gradients(rows)) for rows in chunks]
+        return torch.cat(parts).cpu().sqrt()
 
     def _chunk(self, rows: Tensor) -> list[Tensor]:
         grads = self._gradients(rows)
@@ -312,7 +307,7 @@ class PerExample:
 
     def _gradients(self, rows: Tensor) -> list[Tensor]:
         """Per-example gradients, one tensor of shape (rows, ...) a parameter."""
-        losses = _checked_losses(self._loss(self._model, rows), rows)
+        losses = checked_losses(self._loss(self._model, rows), rows)
         with warnings.catch_warnings():
             # Rows are data and need no gradient; torch remarks on that for Opacus's hooks.
             warnings.filterwarnings("ignore", message="Full backward hook is firing")
@@ -335,50 +330,6 @@ class PerExample:
 
 def _squared(grads: Sequence[Tensor]) -> Tensor:
     return torch.stack([g.square().flatten(1).sum(1) for g in grads]).sum(0)
-
-
-def clip_factors(squared_norms: Tensor, max_norm: float) -> Tensor:
-    """min(1, max_norm / norm) for each row.
-
-    Raises:
-        NonFiniteTraining: a norm is not finite.
-    """
-    if not math.isfinite(float(squared_norms.amax())):
-        raise NonFiniteTraining(
-            "a per-example gradient is not finite; lower learning_rate (the charge stays booked)"
-        )
-    return squared_norms.clamp_min(1e-30).rsqrt_().mul_(max_norm).clamp_max_(1.0)
-
-
-def _checked_losses(losses: Tensor, rows: Tensor) -> Tensor:
-    if losses.shape != (len(rows),):
-        raise InputError(
-            f"per_example_loss returned shape {tuple(losses.shape)} for {len(rows)} rows; it must "
-            "return one loss for each row, unreduced"
-        )
-    return losses
-
-
-@contextmanager
-def _tapped(layers: Sequence[nn.Module]) -> Iterator[list[_Tap]]:
-    """Record inputs and outputs of the layers while the block runs."""
-    taps = [_Tap() for _ in layers]
-
-    def hook(tap: _Tap) -> Callable[[nn.Module, tuple[Any, ...], Tensor], None]:
-        def record(_: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
-            tap.inputs.append(inputs[0])
-            tap.outputs.append(output)
-
-        return record
-
-    handles = [
-        layer.register_forward_hook(hook(tap)) for layer, tap in zip(layers, taps, strict=True)
-    ]
-    try:
-        yield taps
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @contextmanager

@@ -158,6 +158,7 @@ class Curator:
         codec: Codec,
         *,
         label: str,
+        taken: int = 0,
     ) -> "GradientChannel":
         """A channel that answers as many noisy clipped gradient sums as its charge has steps.
 
@@ -166,6 +167,7 @@ class Curator:
             clipper: bounds each row's contribution; see `dpsynth.privacy.clipping`.
             codec: how rows become integer codes.
             label: the charge.
+            taken: steps of it that an interrupted training has spent.
 
         Raises:
             BudgetExceeded: as in `ask`.
@@ -174,6 +176,7 @@ class Curator:
         event = self._reservation.take(label).event
         if not isinstance(event, GaussianEvent | SampledGaussianEvent):
             raise BudgetExceeded(f"charge {label!r} does not pay for gradient steps")
+        kept = self._reservation.steps_of(label)
         import torch
 
         # A copy: a loss that wrote into its batch would change what later questions see.
@@ -193,6 +196,8 @@ class Curator:
             sample_rate=rate,
             scale=scale,
             noise=self._noise,
+            taken=max(taken, kept.begun),  # what the ledger says is spent is spent
+            begin=kept.begin,
         )
 
     def _gaussian(self, label: str) -> float:
@@ -221,6 +226,8 @@ class GradientChannel:
         sample_rate: float,
         scale: float,
         noise: NoiseSource,
+        taken: int = 0,
+        begin: Callable[[int], None] = lambda taken: None,
     ) -> None:
         self.steps = steps
         self.sample_rate = sample_rate
@@ -228,11 +235,17 @@ class GradientChannel:
         self._clipper = clipper
         self._codes = codes
         self._noise = noise
-        self._taken = 0
+        self._taken = taken
+        self._begin = begin
         self._trained = [_Trained.of(mask) for mask in clipper.masks()]
 
     def __repr__(self) -> str:
         return f"GradientChannel(steps={self.steps}, taken={self._taken})"
+
+    @property
+    def taken(self) -> int:
+        """Steps that are spent."""
+        return self._taken
 
     def ask(self) -> list["Tensor"]:
         """One noisy sum at the model's present weights, one float64 tensor a parameter.
@@ -247,6 +260,7 @@ class GradientChannel:
             raise BudgetExceeded(
                 f"all {self.steps} gradient steps of the charge are spent; reserve more to go on"
             )
+        self._begin(self._taken)  # on the disk, where the training may be gone on with
         self._taken += 1
         sums = self._clipper.clipped_sum(self._batch())
         return [

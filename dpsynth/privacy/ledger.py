@@ -38,6 +38,7 @@ from dpsynth.privacy.ledger_releases import (
     events_of,
     releases_of,
 )
+from dpsynth.privacy.ledger_steps import StepBook, check_steps, open_steps, reopen_steps
 from dpsynth.privacy.ledger_store import Store
 
 __all__ = [
@@ -75,6 +76,11 @@ class Ledger:
     def name(self) -> str:
         """Where it is, as messages may show it: without user and password."""
         return self._store.name
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether it outlives this process; one in memory does not."""
+        return self._store.is_durable
 
     @classmethod
     def open(
@@ -279,6 +285,39 @@ class Ledger:
             return Reservation(charges=charges, booking=self._store.write(book))
         except OverspentError as overspent:  # what would fit is sought after the lock was let go
             raise self._refusal(overspent, f"release {release!r}") from None
+
+    def check_steps(self) -> None:
+        """Find out, before anything is charged, whether `keep_steps` will work."""
+        check_steps(self._store)
+
+    def keep_steps(self, reservation: Reservation, *, label: str, rows: Identity) -> StepBook:
+        """Count the steps of a training durably; see `dpsynth.privacy.ledger_steps`."""
+        return open_steps(self._store, reservation, label=label, rows=rows)
+
+    def resume(self, release: str, *, rows: Identity) -> tuple[Reservation, StepBook]:
+        """What is left of a training that was cut off; books nothing.
+
+        Args:
+            release: its name in the ledger.
+            rows: fingerprint of the table that is here now.
+
+        Raises:
+            InputError: the ledger knows no such training, it is over, or this is another table.
+            IntegrityError: the ledger was changed after it was written.
+        """
+        return reopen_steps(
+            self._store,
+            dataset=self.dataset,
+            release=release,
+            budget=self.budget,
+            shared=self.shared,
+            rows=rows,
+        )
+
+    def charges_of(self, release: str) -> tuple[Charge, ...]:
+        """What was charged for a release of this dataset, in order; empty for one unknown."""
+        own = (e for e in self.entries() if e.dataset == self.dataset and e.release == release)
+        return tuple(Charge(entry.label, entry.event) for entry in own if entry.event)
 
     def check(self, charges: Sequence[Charge]) -> None:
         """Ask whether these charges would be granted now; books nothing.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from dpsynth.errors import BudgetExceeded
 from dpsynth.privacy.events import Event
@@ -41,6 +42,29 @@ class Booking:
     shared: bool = True
 
 
+class Steps(Protocol):
+    """Where the steps of a training are counted; see `dpsynth.privacy.ledger_steps`.
+
+    Attributes:
+        begun: steps that were spent before.
+    """
+
+    begun: int
+
+    def begin(self, taken: int) -> None:
+        """Note that one more than `taken` steps are spent, before a row is read for it."""
+        ...
+
+
+class _Uncounted:
+    """Steps of a training that nobody can go on with: the channel's own count is enough."""
+
+    begun = 0
+
+    def begin(self, taken: int) -> None:
+        """Nothing to note."""
+
+
 class Reservation:
     """Charges that are committed; each can be taken exactly once, by any thread of this process."""
 
@@ -50,6 +74,7 @@ class Reservation:
         self.booking = booking
         self.head = booking.head
         self._left = {charge.label: charge for charge in charges}
+        self._steps: dict[str, Steps] = {}
         self._lock = threading.Lock()
 
     @property
@@ -71,3 +96,11 @@ class Reservation:
             what = "was taken before" if known else "was not reserved"
             raise BudgetExceeded(f"release {self.release!r}: charge {label!r} {what}")
         return charge
+
+    def keep_steps(self, label: str, steps: Steps) -> None:
+        """Count the steps that the charge of that label pays for in `steps` from now on."""
+        self._steps[label] = steps
+
+    def steps_of(self, label: str) -> Steps:
+        """Where the steps of a charge are counted."""
+        return self._steps.get(label, _Uncounted())

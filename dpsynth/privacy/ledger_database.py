@@ -21,18 +21,16 @@ TABLE = sa.Table(
     sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
     *(sa.Column(name, sa.Text, nullable=False) for name in TEXTS),
 )
+STEPS = sa.Table(
+    "dpsynth_ledger_steps",
+    _METADATA,
+    # The key is what keeps two processes from beginning the same step.
+    sa.Column("release", sa.Text, primary_key=True),
+    sa.Column("step", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("note", sa.Text, nullable=False),
+)
+"""Beside the entries: steps of trainings that may be gone on with; see `ledger_steps`."""
 
-_SQLITE_GUARDS = tuple(
-    f"CREATE TRIGGER IF NOT EXISTS {TABLE.name}_no_{verb.lower()} BEFORE {verb} ON {TABLE.name} "
-    "BEGIN SELECT RAISE(ABORT, 'a ledger is append-only'); END"
-    for verb in ("UPDATE", "DELETE")
-)
-_POSTGRES_GUARDS = (
-    f"CREATE FUNCTION {TABLE.name}_refuse() RETURNS trigger LANGUAGE plpgsql AS "
-    "$$ BEGIN RAISE EXCEPTION 'a ledger is append-only'; END $$",
-    f"CREATE TRIGGER {TABLE.name}_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON {TABLE.name} "
-    f"FOR EACH STATEMENT EXECUTE PROCEDURE {TABLE.name}_refuse()",
-)
 # Any number will do that no other program takes. An advisory lock, since LOCK TABLE would ask for
 # rights to change entries, which nobody needs to have; and it is there before the table is.
 _LOCK_KEY = int.from_bytes(hashlib.sha256(TABLE.name.encode()).digest()[:8], "big", signed=True)
@@ -66,6 +64,11 @@ def parse_place(where: str | Path) -> tuple[str, sa.URL]:
     return name, _with_driver(url)
 
 
+def in_memory(url: sa.URL) -> bool:
+    """Whether the database ends with this process."""
+    return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
+
+
 def make_engine(url: sa.URL, *, name: str, timeout_s: float) -> tuple[sa.Engine, bool]:
     """An engine for a URL, and whether its SQLite database has yet to be made.
 
@@ -86,10 +89,10 @@ def make_engine(url: sa.URL, *, name: str, timeout_s: float) -> tuple[sa.Engine,
             f"ledger {name}: the database driver {error.name!r} is not installed; "
             f"pip install {_MODULES.get(str(error.name), error.name)!r}"
         ) from error
-    if url.database in (None, "", ":memory:"):
+    if in_memory(url):
         engine, is_new = _memory(url), True
     else:
-        is_new = not url.query and not Path(url.database).exists()
+        is_new = not url.query and not Path(str(url.database)).exists()
         _check_file(url, name)
         # Connecting itself never waits: how long to wait is decided for each transaction.
         engine = sa.create_engine(url, poolclass=NullPool, connect_args={"timeout": 0.0})
@@ -113,19 +116,19 @@ def lock(connection: sa.Connection, *, writing: bool, patience_s: float) -> None
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK_KEY})")
 
 
-def create_table(connection: sa.Connection) -> None:
-    """Create the ledger's table where there is none, with triggers that refuse changes.
+def create_table(connection: sa.Connection, table: sa.Table = TABLE) -> None:
+    """Create a table of the ledger where there is none, with triggers that refuse changes.
 
     The triggers stop accidents. Whoever owns the table can drop them: that is what the chain of
     hashes finds.
     """
-    is_new = not sa.inspect(connection).has_table(TABLE.name)
-    _METADATA.create_all(connection)
+    is_new = not sa.inspect(connection).has_table(table.name)
+    table.create(connection, checkfirst=True)
     guards: tuple[str, ...] = ()
     if connection.dialect.name == "sqlite":
-        guards = _SQLITE_GUARDS
+        guards = _sqlite_guards(table.name)
     elif connection.dialect.name == "postgresql" and is_new:
-        guards = _POSTGRES_GUARDS  # later only the table's owner could make them
+        guards = _postgres_guards(table.name)  # later only the table's owner could make them
     for statement in guards:
         connection.exec_driver_sql(statement)
 
@@ -183,6 +186,23 @@ def in_words(error: sa.exc.SQLAlchemyError, url: sa.URL) -> str:
     if code.startswith("SQLITE_FULL"):
         return f"{reason}; make room on the disk; nothing was booked"
     return f"{reason}; it must be a SQLite file that dpsynth made, or a path that does not exist"
+
+
+def _sqlite_guards(table: str) -> tuple[str, ...]:
+    return tuple(
+        f"CREATE TRIGGER IF NOT EXISTS {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
+        "BEGIN SELECT RAISE(ABORT, 'a ledger is append-only'); END"
+        for verb in ("UPDATE", "DELETE")
+    )
+
+
+def _postgres_guards(table: str) -> tuple[str, ...]:
+    return (
+        f"CREATE FUNCTION {table}_refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'a ledger is append-only'; END $$",
+        f"CREATE TRIGGER {table}_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
+        f"FOR EACH STATEMENT EXECUTE PROCEDURE {table}_refuse()",
+    )
 
 
 def _sqlstate(cause: object) -> str:

@@ -224,10 +224,16 @@ def _check_fixed(own: Sequence[Entry], statement: PrivacyStatement, record: Ledg
     facts: Mapping[str, Any] = (openings[0].facts or {}) if openings else {}
     for name, booked, claimed in (
         ("policy_hash", facts.get("policy_hash"), statement.policy_hash),
-        ("input_generation", facts.get("input_generation", 0), statement.input_generation),
+        # What the rows themselves tell comes after the charges: it stands in the statement alone.
+        ("input_generation", facts.get("input_generation", 0), _stated_generation(statement)),
     ):
         if booked != claimed:
             raise _fault(f"{name} was fixed as {booked!r}, the statement says {claimed!r}")
+
+
+def _stated_generation(statement: PrivacyStatement) -> int:
+    recognized = any(parent.known_by == "rows" for parent in statement.lineage.made_from)
+    return statement.lineage.stated_generation if recognized else statement.input_generation
 
 
 def _fault(what: str) -> IntegrityError:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dpsynth.errors import InputError, IntegrityError
 from dpsynth.privacy import accounting
 from dpsynth.privacy.events import Event
 from dpsynth.privacy.ledger_budget import is_within
 from dpsynth.privacy.ledger_entries import Entry
+from dpsynth.privacy.lineage_record import MOST_GENERATIONS
+from dpsynth.privacy.sketch import RowSketch
 
 UNFINISHED = "not finished"
 """The verdict of a release that was charged and of which nothing else was noted."""
 
 VERDICTS = ("allow", "refuse", "inconclusive")
+GENERATION, SKETCH = "generation", "sketch"
+"""Names of two facts of a release: which generation its rows are, and a sketch of them."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,24 @@ class ReleaseRecord:
         return self.manifests[-1] if self.manifests else None
 
 
+@dataclass(frozen=True)
+class KnownRelease:
+    """A release that came out, of any dataset of a ledger: what its rows are known by.
+
+    Attributes:
+        dataset, release: under which it was charged.
+        generation: how often its rows went through a generator: 1 where it learned from real ones.
+        manifest_sha256: of `public/manifest.json` of the last bundle made of it.
+        sketch: of its rows; None where it was noted before sketches were kept.
+    """
+
+    dataset: str
+    release: str
+    generation: int
+    manifest_sha256: str | None
+    sketch: RowSketch | None
+
+
 def events_of(entries: Sequence[Entry], dataset: str) -> list[Event]:
     """Everything charged to a dataset, in order."""
     return [entry.event for entry in entries if entry.event and entry.dataset == dataset]
@@ -66,12 +89,48 @@ def releases_of(
     )
 
 
+def known_releases(entries: Sequence[Entry]) -> tuple[KnownRelease, ...]:
+    """Every release that came out, of all datasets, in the order in which they were first noted.
+
+    Raises:
+        IntegrityError: a fact that no ledger writes.
+    """
+    noted: dict[tuple[str, str], dict[str, Any]] = {}
+    for entry in entries:
+        if entry.kind == "release" and entry.facts:
+            known = noted.setdefault((entry.dataset, entry.release), {})
+            known.update({name: fact for name, fact in entry.facts.items() if fact is not None})
+    return tuple(_known(dataset, name, facts) for (dataset, name), facts in noted.items())
+
+
+def _known(dataset: str, release: str, facts: Mapping[str, Any]) -> KnownRelease:
+    digest = facts.get("manifest_sha256")
+    try:
+        check_outcome(facts)
+        sketch = RowSketch.from_text(facts[SKETCH]) if SKETCH in facts else None
+    except InputError as error:
+        raise IntegrityError(f"release {release!r} in the ledger: {error}") from None
+    # Releases noted before the generation was kept learned from real rows as far as is known.
+    generation = int(facts.get(GENERATION, 1))
+    return KnownRelease(
+        dataset, release, generation, None if digest is None else str(digest), sketch
+    )
+
+
 def check_outcome(facts: Mapping[str, str | int]) -> None:
     """What came of a release, before it is written down.
 
     Raises:
-        InputError: no verdict, or a hash that is none.
+        InputError: no verdict, a hash or a generation that is none, or a sketch that is broken.
     """
+    generation = facts.get(GENERATION, 1)
+    if type(generation) is not int or not 1 <= generation <= MOST_GENERATIONS:
+        raise InputError(
+            f"generation={generation!r} of a release must be a whole number from 1 to "
+            f"{MOST_GENERATIONS}"
+        )
+    if SKETCH in facts:
+        RowSketch.from_text(facts[SKETCH])
     if facts.get("verdict") not in VERDICTS:
         raise InputError(
             f"verdict={facts.get('verdict')!r} of a release must be one of {', '.join(VERDICTS)}"

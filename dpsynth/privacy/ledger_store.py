@@ -78,6 +78,11 @@ class Store:
         if not is_new:
             self._check_table(must_exist=must_exist)
 
+    @property
+    def is_durable(self) -> bool:
+        """Whether it outlives this process."""
+        return not database.in_memory(self._url)
+
     def create_table(self, connection: sa.Connection) -> None:
         """Create the table where there is none; see `ledger_database.create_table`."""
         database.create_table(connection)
@@ -95,13 +100,17 @@ class Store:
 
     def check_writable(self) -> None:
         """Find out that a file or its folder is read-only; leaves every byte as it was."""
+        self.rehearse(database.write_nothing)
 
-        def touch(connection: sa.Connection) -> None:
-            database.write_nothing(connection)
+    def rehearse(self, work: Callable[[sa.Connection], object]) -> None:
+        """Run `work` as `write` does and take it back: an error is found before it matters."""
+
+        def undone(connection: sa.Connection) -> None:
+            work(connection)
             raise _UndoneError
 
         with contextlib.suppress(_UndoneError):
-            self._transaction(touch, writing=True)
+            self._transaction(undone, writing=True)
 
     def read(self, work: Callable[[sa.Connection], _T]) -> _T:
         """Run `work` on one consistent state of the ledger."""

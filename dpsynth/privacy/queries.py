@@ -3,8 +3,8 @@
 A query is a frozen value. Its fields are public, `row_bound` is the largest L2 norm of one row's
 contribution, and `sum` adds the contributions up. The curator alone calls `sum`, and adds noise of
 noise_multiplier * max_rows_per_unit * row_bound to the result: by the triangle inequality a unit of
-k rows moves a sum by at most k * row_bound. One query, `PairDistances`, is a function of such sums
-that moves no more than they do; its docstring has the argument.
+k rows moves a sum by at most k * row_bound. Two queries, `PairDistances` and `KnownRows`, are
+functions of such sums that move no more than declared; their docstrings have the argument.
 """
 
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from scipy import stats
 from dpsynth.cells import FORMS
 from dpsynth.errors import InputError
 from dpsynth.privacy.rows import Codec, PrivateRows
+from dpsynth.privacy.sketch import RowSketch
 from dpsynth.schema import Column
 
 FloatArray = NDArray[np.float64]
@@ -349,6 +350,44 @@ class PairDistances:
 
     def _on_grid(self, guess: FloatArray) -> FloatArray:
         return np.rint(guess * self.PARTS) / self.PARTS
+
+
+@dataclass(frozen=True, eq=False)
+class KnownRows:
+    """How much of earlier releases is in the table, and how often the table repeats itself.
+
+    Rows are compared by their values in the sketches' columns (`dpsynth.privacy.sketch`). Answer:
+    shape (releases + 1,): for each sketch how many of its hashes occur in the table, a hash that
+    several sketches hold being counted at the first of them; and last how many values of a whole
+    row occur in the table more than once.
+
+    Not a sum over rows, but one row moves it by at most 1: put into the table, a row whose value is
+    not there yet adds 1 to the sketch that holds it, if any; one whose value is there once adds 1
+    to the repeats; any other changes nothing. So its row norm is 1, and by the triangle inequality
+    k rows move it by at most k.
+    """
+
+    sketches: tuple[RowSketch, ...]
+    row_bound: float = 1.0
+
+    def __post_init__(self) -> None:
+        sets = {sketch.columns for sketch in self.sketches}
+        if len(sets) != 1:
+            raise InputError(
+                f"sketches of {len(sets)} sets of columns; rows are counted by one set at a time, "
+                "give sketches of the same columns, at least one"
+            )
+
+    def sum(self, rows: PrivateRows) -> FloatArray:
+        """See `Query`."""
+        values, counts = np.unique(rows.hashes(self.sketches[0].columns), return_counts=True)
+        known = np.zeros(len(values), dtype=bool)
+        found = []
+        for sketch in self.sketches:
+            held = np.isin(values, sketch.hashes) & ~known
+            known |= held
+            found.append(int(held.sum()))
+        return np.array([*found, int((counts > 1).sum())], dtype=np.float64)
 
 
 def _check_pairs(pairs: tuple[tuple[int, int], ...], sizes: tuple[int, ...]) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dpsynth.cells import Cells, cell_forms
 from dpsynth.privacy.identity import Identity, identity_of
+from dpsynth.privacy.sketch import Hashes, row_hashes
 from dpsynth.schema import Column
 from dpsynth.table import Table, unit_codes
 
@@ -85,6 +86,10 @@ class PrivateRows:
     def forms(self, name: str) -> NDArray[np.int8]:
         """The form of every cell of a column, as codes into `dpsynth.cells.FORMS`."""
         return cell_forms(self._table.column(name))
+
+    def hashes(self, names: Sequence[str]) -> Hashes:
+        """A hash of each row's values in these columns, shape (rows,). PRIVATE."""
+        return row_hashes(self._table, names)
 
     def check(self, columns: Sequence[Column]) -> None:
         """Parse the columns, so that a cell that does not fit is found before a charge is made.

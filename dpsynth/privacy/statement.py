@@ -16,6 +16,7 @@ from dpsynth.errors import IntegrityError
 from dpsynth.privacy import accounting
 from dpsynth.privacy.events import Event, event_from_json, event_to_json
 from dpsynth.privacy.ledger import Booking, Charge
+from dpsynth.privacy.lineage_record import LineageRecord, stated
 
 WITNESS = "rdp"
 """The second accountant: other mathematics and other code than the first."""
@@ -88,10 +89,11 @@ class PrivacyStatement(_Frozen):
             question to the rows; None where no policy was fixed.
         input_generation: 0 for rows that nobody knows to be synthetic, else how often they went
             through a generator before.
+        lineage: from what the rows are known to come, and how closely that was looked at.
         sentence: the guarantee in one sentence.
     """
 
-    format: Literal["dpsynth.privacy/2"] = "dpsynth.privacy/2"
+    format: Literal["dpsynth.privacy/3"] = "dpsynth.privacy/3"
     epsilon: float
     delta: float
     epsilon_spent: float
@@ -116,6 +118,7 @@ class PrivacyStatement(_Frozen):
     ledger: LedgerRecord | None
     policy_hash: str | None
     input_generation: int
+    lineage: LineageRecord
     sentence: str
 
     def to_json_text(self) -> str:
@@ -171,12 +174,14 @@ def make_statement(
     booking: Booking | None,
     policy_hash: str | None = None,
     input_generation: int = 0,
+    lineage: LineageRecord | None = None,
 ) -> PrivacyStatement:
     """Account for `charges` and state the facts; arguments as the attributes of the same name.
 
     Args:
         charges: everything that was charged for the release.
         booking: how they were booked; None where there was no ledger.
+        lineage: None where the owner alone speaks of it, by `input_generation`.
 
     Raises:
         InputError: epsilon or delta. UnsupportedEvent: an event that no accountant knows.
@@ -211,6 +216,7 @@ def make_statement(
         ledger=None if booking is None else _record(booking),
         policy_hash=policy_hash,
         input_generation=input_generation,
+        lineage=lineage or LineageRecord(made_from=stated(input_generation)),
         sentence=sentence_of(spent, delta, rates["0.01"], privacy_unit, max_rows_per_unit),
     )
 

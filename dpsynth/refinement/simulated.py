@@ -11,6 +11,9 @@ import numpy as np
 from dpsynth.encoding.estimate import nonnegative
 from dpsynth.generators.base import FloatArray, IntArray
 from dpsynth.refinement.measured import Measured, pooled
+from dpsynth.refinement.tables import fit_tables
+from dpsynth.sampling.drawing import draw_rows
+from dpsynth.sampling.linear import LinearColumns
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,3 +76,21 @@ def _noisy_shares(
     exact: IntArray, *, std: float, rows: float, rng: np.random.Generator
 ) -> FloatArray:
     return nonnegative(_noisy(exact.astype(np.float64), std, rng=rng), rows) / rows
+
+
+def rows_from(measured: Measured, rows: int, *, rng: np.random.Generator) -> IntArray:
+    """Rows of the table that noisy pairs speak of: public, for training beforehand.
+
+    They come from the tables that the flagship fits to the same pairs (see
+    `dpsynth.refinement.tables`).
+
+    Args:
+        measured: the noisy pairs.
+        rows: how many; shape (rows, columns).
+        rng: fits and draws.
+    """
+    tables = fit_tables(measured, rng=rng)
+    order = tuple(range(len(measured.sizes)))
+    return draw_rows(
+        LinearColumns(measured.sizes, tables.weight, tables.bias, order, None), rows, rng=rng
+    )

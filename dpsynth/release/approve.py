@@ -81,7 +81,7 @@ def _decided_anew(
     policy = parse_policy(contents.policy_text, source="internal/policy.toml")
     return replace(
         contents,
-        decision=decide(contents.statement, contents.audit, policy, every),
+        decision=decide(contents.statement, contents.audit, policy, every, contents.training),
         waivers=every,
         about=contents.about if about is None else about,
     )

@@ -1,11 +1,11 @@
 """The bundle: one folder that proves a release, `public/` apart from `internal/`.
 
     public/    synthetic.csv · schema.json · privacy.json · decision.json · certificate.json
-               card.md · report.html · croissant.json · signing-key.pem · manifest.json
-               manifest.dsse.json
+               card.md · report.html · croissant.json · training.json · signing-key.pem
+               manifest.json · manifest.dsse.json
     internal/  audit.json · privacy.json · decision.json · schema.json · report.html · columns.json
                policy.toml · waivers.json · about.json · ledger.json · holdout.json · model/
-               errors.json · manifest.json
+               errors.json · training.json · manifest.json
                quarantine/ (the synthetic table, where the verdict is not "allow")
 
 Written beside its place and renamed, so that there is a whole bundle or none.
@@ -49,6 +49,8 @@ from dpsynth.release.report.count_errors import NAME as ERRORS
 from dpsynth.release.report.count_errors import CountErrors
 from dpsynth.release.report.page import Edition, ReportData, render
 from dpsynth.release.signing import ENVELOPE, PUBLIC_KEY, Signer
+from dpsynth.release.training import NAME as TRAINING
+from dpsynth.release.training import Training
 from dpsynth.release.waivers import Waiver, check_dates
 from dpsynth.schema import Schema
 from dpsynth.writing import atomic_directory, write_frame
@@ -68,6 +70,7 @@ class BundleContents:
         waivers: rules that somebody set aside.
         columns: what the columns' pictures show, of synthetic and of real rows.
         errors: how far counts may be off; None where the model allows no simulations.
+        training: what the monitor saw of the training; None where that is not known.
         model_files: the fitted model, bytes by relative path.
         holdout_rows: 0-based rows of the private table that were held out; never rows themselves.
         about: what the owner says of the release.
@@ -90,6 +93,7 @@ class BundleContents:
     waivers: tuple[Waiver, ...] = ()
     columns: tuple[ColumnShares, ...] = ()
     errors: CountErrors | None = None
+    training: Training | None = None
     about: About = field(default_factory=About)
     ledger_text: str | None = None
     signer: Signer | None = None
@@ -141,10 +145,11 @@ def _check(contents: BundleContents, created: str) -> None:
     policy = parse_policy(contents.policy_text, source="policy.toml")
     check_signer(policy, contents.signer)
     check_dates(contents.waivers, created)
-    again = decide(contents.statement, contents.audit, policy, contents.waivers)
+    again = decide(contents.statement, contents.audit, policy, contents.waivers, contents.training)
     if again != contents.decision:
         raise InputError(
-            "the decision does not follow from this statement, audit, policy and these waivers; "
+            "the decision does not follow from this statement, audit, policy, training and these "
+            "waivers; "
             "decide again with what is passed"
         )
 
@@ -198,6 +203,7 @@ def _write_public(folder: Path, contents: BundleContents, created: str) -> None:
         table = folder / f"synthetic.{contents.output}"
         record = FileRecord.of(table, name=table.name)
         _write(folder / "croissant.json", croissant_text(report, record))
+        _write_training(folder, contents.training)
 
 
 def _write_internal(folder: Path, contents: BundleContents, created: str) -> None:
@@ -223,6 +229,7 @@ def _write_internal(folder: Path, contents: BundleContents, created: str) -> Non
     _write(folder / "report.html", render(report))
     if contents.errors is not None:
         _write(folder / ERRORS, contents.errors.to_json_text())
+    _write_training(folder, contents.training)
     if contents.ledger_text is not None:
         _write(folder / "ledger.json", contents.ledger_text)
     for name, data in contents.model_files.items():
@@ -254,6 +261,7 @@ def _report_data(
         rows=contents.rows if shown else None,
         columns=columns if internal else tuple(column.public() for column in columns),
         errors=contents.errors if shown else None,
+        training=contents.training if shown else None,
         audit=contents.audit if internal else None,
         table=table_path(decision, contents.output),
         signed_by=None if contents.signer is None else contents.signer.key_id,
@@ -273,6 +281,7 @@ def _write_manifests(folder: Path, contents: BundleContents, created: str) -> Ma
         table=table_path(contents.decision, contents.output),
         internal_manifest=sha256_file(folder / "internal" / NAME),
         generation=contents.statement.input_generation + 1,
+        made_from=contents.statement.lineage.made_from,
         signed_by=None if contents.signer is None else contents.signer.key_id,
         files=list_files(folder / "public"),
     ).sealed()
@@ -283,6 +292,11 @@ def _write_manifests(folder: Path, contents: BundleContents, created: str) -> Ma
 def _sign(folder: Path, manifest: Manifest, signer: Signer) -> None:
     payload = attestation_payload(manifest, sha256_file(folder / NAME))
     _write(folder / ENVELOPE, signer.sign(payload))
+
+
+def _write_training(folder: Path, training: Training | None) -> None:
+    if training is not None:
+        _write(folder / TRAINING, training.to_json_text())
 
 
 def _write(path: Path, text: str) -> None:

@@ -13,7 +13,7 @@ from dpsynth.release.policy import parse_policy, policy_text_of
 from dpsynth.release.replay import replay as replay_audit
 from dpsynth.release.signing import load_public_key
 from dpsynth.release.unpacking import opened_bundle
-from dpsynth.release.verification.parts import read_audit, read_statement
+from dpsynth.release.verification.parts import read_audit, read_statement, read_training
 from dpsynth.release.verify import Verification, verify_bundle
 from dpsynth.release.waivers import load_waivers
 
@@ -23,6 +23,7 @@ def decide_files(
     audit: Path,
     policy: str | Path | None = None,
     waivers: Path | None = None,
+    training: Path | None = None,
 ) -> Decision:
     """The gate's decision on a statement file and an audit file.
 
@@ -31,6 +32,7 @@ def decide_files(
         audit: `audit.json`.
         policy: name of a shipped policy or a TOML file; None takes the shipped default.
         waivers: TOML file of rules that somebody sets aside.
+        training: `training.json` of the model; None where there is none.
 
     Raises:
         InputError: a file is missing, was cut short, or is not what it should be; a waiver that
@@ -44,7 +46,8 @@ def decide_files(
         evidence = read_audit(audit)
     except AuditError as error:
         raise InputError(f"{audit}: {error}") from error
-    return decide(claim, evidence, rules, aside)
+    watched = None if training is None else read_training(training)
+    return decide(claim, evidence, rules, aside, watched)
 
 
 def verify_command(

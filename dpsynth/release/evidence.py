@@ -54,6 +54,7 @@ def audit_tables(
     *,
     schema: Schema,
     reference: Table | None = None,
+    previous: Table | None = None,
     options: AuditOptions | None = None,
     progress: Progress = lambda label, done, total: None,
 ) -> AuditResult:
@@ -63,6 +64,7 @@ def audit_tables(
         tables: training rows, held-out rows, synthetic rows.
         schema: by which all are read; identifiers are left out.
         reference: further real rows, in neither of the first two.
+        previous: rows of an earlier release, which may have been fed back.
         options: seed, confidence, attacks, claim, overlap, threads.
         progress: told what is being done.
 
@@ -77,7 +79,10 @@ def audit_tables(
 
     chosen = options or AuditOptions()
     roles = dict(zip(("train", "holdout", "synthetic"), tables, strict=True))
-    notes = _notes(roles if reference is None else {**roles, "reference": reference}, schema)
+    further = {"reference": reference, "previous": previous}
+    notes = _notes(
+        {**roles, **{r: table for r, table in further.items() if table is not None}}, schema
+    )
     train, holdout, synthetic = (audit_frame(table, schema) for table in tables)
     try:
         result = suite.run(
@@ -85,6 +90,7 @@ def audit_tables(
             holdout,
             synthetic,
             reference=None if reference is None else audit_frame(reference, schema),
+            previous=None if previous is None else audit_frame(previous, schema),
             claim=None if chosen.claim is None else _claim(chosen.claim),
             kinds={column.name: AUDIT_KINDS[column.kind] for column in schema.modelled},
             remove_overlap=chosen.remove_overlap,
@@ -138,10 +144,10 @@ def options_of(stored: AuditResult) -> AuditOptions:
     Raises:
         InputError: it was made with more than tables, so that tables alone cannot repeat it.
     """
-    if stored.options.get("refit") or "reference" in stored.sizes:
+    if stored.options.get("refit") or {"reference", "previous"} & set(stored.sizes):
         raise InputError(
-            "the stored audit used a reference table or the generator itself; it can only be "
-            "repeated where those are at hand, with audits.run"
+            "the stored audit used a reference table, an earlier release or the generator itself; "
+            "it can only be repeated where those are at hand, with audits.run"
         )
     claim = stored.claim
     return AuditOptions(

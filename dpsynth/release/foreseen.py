@@ -15,6 +15,7 @@ class Planned:
         epsilon, delta: the budget that is asked for.
         generator: its name.
         input_generation: how often the rows went through a generator before.
+        real_share: share of the rows that nothing shows to be synthetic, as far as is known now.
         shared_ledger: whether the ledger is kept for all releases of the dataset.
         earlier_epsilon, earlier_releases: what the ledger holds of the same people already.
     """
@@ -23,6 +24,7 @@ class Planned:
     delta: float
     generator: str
     input_generation: int
+    real_share: float = 1.0
     shared_ledger: bool
     earlier_epsilon: float
     earlier_releases: int
@@ -59,6 +61,12 @@ def _faults(policy: Policy, planned: Planned) -> Iterator[str]:
     for what, found, limit in largest:
         if limit is not None and found > limit.limit:
             yield f"{what} would be {found:g}, at most {limit.limit:g} is allowed"
+    real = policy.min_real_share
+    if real is not None and planned.real_share < real.limit:
+        yield (
+            f"share of real rows in the input would be {planned.real_share:.1%}, at least "
+            f"{real.limit:.1%} is asked for"
+        )
     if policy.require_shared_ledger.limit and not planned.shared_ledger:
         yield "it asks for a ledger kept for all releases of the same people, give --ledger"
     allowed = policy.allowed_generators

@@ -16,6 +16,7 @@ from typing import Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dpsynth.errors import InputError, IntegrityError
+from dpsynth.privacy.lineage_record import Parent
 from dpsynth.release.canonical import (
     canonical_json,
     check_format,
@@ -28,7 +29,7 @@ from dpsynth.release.canonical import (
 from dpsynth.release.policy import Verdict
 from dpsynth.release.signing import ENVELOPE
 
-FORMAT = "dpsynth.bundle/2"
+FORMAT = "dpsynth.bundle/3"
 INTERNAL_FORMAT = "dpsynth.internal/2"
 HOLDOUT_FORMAT = "dpsynth.holdout/1"
 NAME = "manifest.json"
@@ -83,11 +84,13 @@ class Manifest(_Manifest):
         table: path of the synthetic table below the bundle; it lies in `internal/` unless allowed.
         internal_manifest: SHA-256 of `internal/manifest.json`.
         generation: how often the rows went through a generator: 1 where it learned from real rows.
+        made_from: the earlier synthetic tables that rows of its input are known to come from, with
+            their shares; empty where they are real rows as far as is known.
         signed_by: identifier of the key in `signing-key.pem` that `manifest.dsse.json` is signed
             with; None where the bundle is not signed.
     """
 
-    format: Literal["dpsynth.bundle/2"] = "dpsynth.bundle/2"
+    format: Literal["dpsynth.bundle/3"] = "dpsynth.bundle/3"
     verdict: Verdict
     policy_hash: str
     created: str
@@ -95,6 +98,7 @@ class Manifest(_Manifest):
     table: str
     internal_manifest: str
     generation: int
+    made_from: tuple[Parent, ...]
     signed_by: str | None
 
 

@@ -11,6 +11,8 @@ from typing import Any, Literal, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from dpsynth.errors import IntegrityError
+from dpsynth.privacy.ledger_releases import GENERATION, SKETCH
+from dpsynth.privacy.sketch import sketch_of
 from dpsynth.privacy.statement import PrivacyStatement
 from dpsynth.release.about import About
 from dpsynth.release.bundle import BundleContents
@@ -21,6 +23,8 @@ from dpsynth.release.manifest import NAME, Manifest, list_files, read_manifest
 from dpsynth.release.report.columns import from_json_text
 from dpsynth.release.report.count_errors import NAME as ERRORS
 from dpsynth.release.report.count_errors import CountErrors
+from dpsynth.release.training import NAME as TRAINING
+from dpsynth.release.training import Training
 from dpsynth.release.verification.parts import read_audit, read_holdout
 from dpsynth.release.waivers import Waiver
 from dpsynth.table import Table
@@ -60,28 +64,34 @@ def read_bundle(path: str | Path) -> BundleContents:
         holdout_rows=read_holdout(inside / "holdout.json").tolist(),
         waivers=_parsed(inside / "waivers.json", _WAIVERS.validate_json),
         columns=from_json_text(read_text(inside / "columns.json")),
-        errors=_optional_errors(inside / ERRORS),
+        errors=_optional(inside / ERRORS, CountErrors.from_json_text),
+        training=_optional(inside / TRAINING, Training.from_json_text),
         about=_parsed(inside / "about.json", About.model_validate_json),
-        ledger_text=_optional_text(inside / "ledger.json"),
+        ledger_text=_optional(inside / "ledger.json", str),
         output=_output(table),
         created=manifest.created,
     )
 
 
-def release_facts(path: str | Path) -> dict[str, str]:
-    """What the ledger notes of a bundle that was written: verdict, manifest's SHA-256, its time.
+def release_facts(path: str | Path) -> dict[str, str | int]:
+    """What the ledger notes of a bundle that was written, and by what its rows are known again.
 
-    For `Ledger.record_release`. Nothing in it was measured on rows.
+    For `Ledger.record_release`: verdict, the manifest's SHA-256, its time, the generation and a
+    sketch of the synthetic rows. Nothing in it was measured on private rows.
 
     Raises:
-        IntegrityError: the manifest is missing or is not what it should be.
+        IntegrityError: a file is missing or is not what it should be.
     """
-    place = Path(path) / "public" / NAME
+    folder = Path(path)
+    place = folder / "public" / NAME
     manifest = read_manifest(place, Manifest)
+    learned = [c.name for c in read_domain(read_json(folder / "internal/schema.json")).modelled]
     return {
         "verdict": manifest.verdict,
         "manifest_sha256": sha256_file(place),
         "created": manifest.created,
+        GENERATION: manifest.generation,
+        SKETCH: sketch_of(Table.read(folder / manifest.table), learned).to_text(),
     }
 
 
@@ -110,12 +120,9 @@ def _model_files(folder: Path) -> dict[str, bytes]:
     return {record.path: (folder / record.path).read_bytes() for record in list_files(folder)}
 
 
-def _optional_text(path: Path) -> str | None:
-    return read_text(path) if path.exists() else None
-
-
-def _optional_errors(path: Path) -> CountErrors | None:
-    return CountErrors.from_json_text(read_text(path)) if path.exists() else None
+def _optional(path: Path, parse: Callable[[str], T]) -> T | None:
+    """What a bundle need not have."""
+    return parse(read_text(path)) if path.exists() else None
 
 
 def _output(table: Path) -> Literal["csv", "parquet"]:

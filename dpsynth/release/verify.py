@@ -19,6 +19,7 @@ from dpsynth.release.verification.parts import Parts, take_apart
 from dpsynth.release.verification.records import LedgerLike, check_ledger, check_records
 from dpsynth.release.verification.signature import check_signature
 from dpsynth.release.verification.tables import check_table
+from dpsynth.release.verification.training import check_training
 from dpsynth.release.verification.verdicts import check_decision, check_statements, check_verdict
 
 __all__ = ["Check", "Verification", "read_decision", "verify_bundle"]
@@ -66,6 +67,7 @@ def _checks(parts: Parts, *, key: str | None, ledger: LedgerLike | None) -> Iter
         "verdict": check_verdict(parts),
         "privacy statements": check_statements(parts),
         "decision": check_decision(parts),
+        "training": check_training(parts),
         "table": check_table(parts),
         "records": check_records(parts),
         "documents": check_documents(parts),

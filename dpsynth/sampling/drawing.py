@@ -11,7 +11,7 @@ order of their codes in the columns that matter most to this one. Two things fol
   drawn each on its own. The means of counts are the same.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -159,3 +159,16 @@ def spread_uniforms(
     uniforms = np.empty(rows)
     uniforms[key] = spread
     return uniforms
+
+
+def pick_columns(logits: Tensor, sizes: Sequence[int], *, rng: np.random.Generator) -> IntArray:
+    """Codes of columns that are independent of each other given the logits, shape (rows, columns).
+
+    Args:
+        logits: float32, shape (rows, sum(sizes)), at most 65,536 rows; may be overwritten.
+        sizes: codes of each column.
+        rng: the stream to draw from; every row has its own chances, and counts vary little.
+    """
+    blocks = torch.split(logits, list(sizes), dim=1)
+    drawn = [pick(block.contiguous(), spread_uniforms([], len(block), rng=rng)) for block in blocks]
+    return torch.stack(drawn, dim=1).numpy()

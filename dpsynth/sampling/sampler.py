@@ -18,6 +18,7 @@ from dpsynth.sampling.filling import CANDIDATES, TO_FILL, fill_codes
 from dpsynth.sampling.given import check_columns, identifiers, known_codes, with_gaps_filled
 from dpsynth.sampling.pieces import Pieces, pieces_of
 from dpsynth.sampling.rejection import rejected_codes
+from dpsynth.sampling.repaired import Repair
 from dpsynth.schema import Column
 from dpsynth.table import Table
 
@@ -32,7 +33,8 @@ class ConditionalSample:
     Attributes:
         frame: the rows.
         effective_sample_size: how many independent rows of the model's conditional distribution
-            would be worth as much; the number of rows where there is no condition.
+            would be worth as much; without a condition the number of rows, or less where repair
+            had to weigh them very unevenly.
         distinct: rows that were drawn on their own; the others repeat one of them before their
             values inside codes are drawn.
         drawn: rows that were drawn in all.
@@ -78,12 +80,14 @@ class TableSampler:
         model: its trained weights.
         codec: codes to values.
         names: the table's columns in order, identifiers among them.
+        repair: how rows without a condition are repaired; None leaves them as drawn.
     """
 
     generator: Generator
     model: nn.Module
     codec: TableCodec
     names: tuple[str, ...]
+    repair: Repair | None = None
 
     @cached_property
     def columns(self) -> ColumnWise | None:
@@ -112,12 +116,18 @@ class TableSampler:
             )
             first += size
 
+    def codes(self, rows: int, *, rng: np.random.Generator) -> IntArray:
+        """Codes of plain rows, shape (rows, columns)."""
+        return self._codes(rows, {}, "", rng=rng).codes
+
     def _codes(
         self, rows: int, evidence: Mapping[int, Pieces], asked: str, *, rng: np.random.Generator
     ) -> ConditionalCodes:
         def draw(count: int) -> IntArray:
             return self.generator.sample(self.model, count, rng=rng)
 
+        if not evidence and self.repair is not None:
+            return self.repair.codes(draw, rows, rng=rng)
         if not evidence:
             return ConditionalCodes(draw(rows), float(rows), rows, rows, 1.0)
         shares = {column: pieces.mass for column, pieces in evidence.items()}

@@ -4,7 +4,7 @@ Written out since torch's optimizer, when the first one is made, imports its com
 as long as all gradient steps on a small table.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -43,3 +43,17 @@ class Adam:
             second.mul_(two).addcmul_(gradient, gradient, value=1.0 - two)
             root = (second / second_scale).sqrt_().add_(self._floor)
             parameter.addcdiv_(first, root, value=-learning_rate / first_scale)
+
+    def state(self) -> dict[str, Tensor]:
+        """Moments and step count."""
+        found = {"steps": torch.tensor(self._steps)}
+        for name, moments in (("first", self._first), ("second", self._second)):
+            found |= {f"{name}.{k}": moment for k, moment in enumerate(moments)}
+        return found
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from a `state` of parameters of the same shapes."""
+        self._steps = int(state["steps"])
+        for name, moments in (("first", self._first), ("second", self._second)):
+            for k, moment in enumerate(moments):
+                moment.copy_(state[f"{name}.{k}"])

@@ -1,29 +1,61 @@
 """The one training loop: DP-SGD on noisy clipped gradient sums that the curator hands out.
 
 The loop sees public things only: the model, the noisy sums and the noisy row count. Everything it
-does with them, Adam, the falling step and the averaging of iterates among it, is post-processing.
+does with them, Adam, the falling step, the averaging of iterates and the monitor's choice among
+them, is post-processing.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from dpsynth.errors import NonFiniteTraining
 from dpsynth.generators.base import Generator, IntArray, Layout, Measuring
-from dpsynth.privacy.clipping import clipper_for
-from dpsynth.privacy.curator import Curator, GradientChannel
+from dpsynth.privacy.clipping import PerExampleLoss, clipper_for
+from dpsynth.privacy.curator import Curator
 from dpsynth.privacy.rows import Codec
 from dpsynth.refinement.measured import Measured
-from dpsynth.training.adam import Adam
+from dpsynth.refinement.simulated import rows_from
+from dpsynth.training.checkpoint import NO_CHECKPOINTS, Checkpoints
+from dpsynth.training.descent import Channel, Descent
+from dpsynth.training.monitor import Monitor
+from dpsynth.training.objective import objective
 from dpsynth.training.options import TrainingOptions
+from dpsynth.training.public import rehearse
+from dpsynth.training.watching import Watcher
 
-Progress = Callable[[int, int], None]
-"""Called with (steps done, steps in all) after each step."""
+Progress = Callable[[str, int, int], None]
+"""Called with (what is being done, steps done, steps in all) after each step."""
 
 _SIMULATED_ROWS = 4096
+_REHEARSED_ROWS = 50_000
+
+
+def _silent(label: str, done: int, total: int) -> None:
+    """Report nothing."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Aids:
+    """What a training may lean on; all of it public, so that none of it costs anything.
+
+    Attributes:
+        measured: noisy tables of pairs.
+        warm_start: codes of public rows, shape (rows, columns).
+        monitor: compares samples with noisy marginals.
+        checkpoints: where the state is kept after each step.
+        progress: told of each step.
+    """
+
+    measured: Measured | None = None
+    warm_start: IntArray | None = None
+    monitor: Monitor | None = None
+    checkpoints: Checkpoints = NO_CHECKPOINTS
+    progress: Progress = _silent
 
 
 def train(
@@ -35,13 +67,13 @@ def train(
     label: str,
     options: TrainingOptions,
     rng: np.random.Generator,
-    measured: Measured | None = None,
-    progress: Progress = lambda done, total: None,
+    aids: Aids | None = None,
 ) -> nn.Module:
     """A trained model, public.
 
-    Where tables of pairs were measured the generator adopts them before the first step and is
-    refined by them after the last; both are post-processing.
+    Where tables of pairs were measured a generator adopts them before the first step and is refined
+    by them after the last; one that cannot is trained on rows simulated from them first. All of
+    this is post-processing.
 
     Args:
         generator: architecture and loss.
@@ -50,30 +82,42 @@ def train(
         codec: how rows become codes.
         label: the charge that pays for all steps.
         options: fixed in advance.
-        rng: starts the model and draws the public rows that set the clip norm.
-        measured: noisy tables of pairs, for a generator that can use them.
-        progress: told of each step.
+        rng: starts the model, draws public rows and the random numbers of the loss.
+        aids: what else is public.
 
     Raises:
         NonFiniteTraining: a weight stopped being finite; the charge stays booked.
     """
-    model = generator.build(layout, options=options.generator_options, rng=rng)
-    simulated = _independent_rows(layout, rng=rng)
-    if measured is not None:
-        measuring = cast(Measuring, generator)
-        measuring.adopt(model, measured, rng=rng)
-        simulated = generator.sample(model, _SIMULATED_ROWS, rng=rng)
-    norm = public_clip_norm(generator, model, simulated, quantile=options.clip_quantile)
-    clipper = clipper_for(model, generator.per_example_loss, max_grad_norm=norm)
-    channel = curator.gradients(model, clipper, codec, label=label)
-    descend(model, channel, rows=layout.rows, options=options, progress=progress)
-    if measured is not None:
-        measuring.refine(model, measured, rng=rng)
+    aids = aids or Aids()
+    saved = aids.checkpoints.saved
+    model = generator.build(layout, options=options.generator_options, rng=rng).to(options.device)
+    simulated = _start(
+        generator, model, layout, aids, options=options, rng=rng, fresh=saved is None
+    )
+    loss = objective(generator, rng=rng)
+    if saved is None:
+        norm = public_clip_norm(model, loss, simulated, quantile=options.clip_quantile)
+    else:
+        norm = saved.max_grad_norm
+    aids.checkpoints.fix(max_grad_norm=norm)
+    channel = curator.gradients(
+        model,
+        clipper_for(model, loss, max_grad_norm=norm),
+        codec,
+        label=label,
+        taken=0 if saved is None else saved.taken,
+    )
+    descent = Descent(generator, model, rows=layout.rows, channel=channel, options=options, rng=rng)
+    watcher = _watcher(generator, model, aids, channel, options=options, rng=rng)
+    descend(descent, channel, watcher=watcher, checkpoints=aids.checkpoints, progress=aids.progress)
+    model.to("cpu")
+    if aids.measured is not None and hasattr(generator, "refine"):
+        cast(Measuring, generator).refine(model, aids.measured, rng=rng)
     return model
 
 
 def public_clip_norm(
-    generator: Generator, model: nn.Module, simulated: IntArray, *, quantile: float
+    model: nn.Module, loss: PerExampleLoss, simulated: IntArray, *, quantile: float
 ) -> float:
     """A clip norm from public facts: a quantile of the gradient norms of simulated rows.
 
@@ -81,64 +125,120 @@ def public_clip_norm(
     bound would suit one table and clip nearly every row of another.
 
     Args:
-        generator: whose loss is differentiated.
         model: at its starting weights.
+        loss: the loss of each row.
         simulated: codes, shape (rows, columns). Public.
         quantile: in (0, 1].
     """
-    clipper = clipper_for(model, generator.per_example_loss, max_grad_norm=1e6)
+    clipper = clipper_for(model, loss, max_grad_norm=1e6)
     norms = clipper.norms(torch.from_numpy(simulated))
     return max(float(torch.quantile(norms, quantile)), 1e-2)
+
+
+def descend(
+    descent: Descent,
+    channel: Channel,
+    *,
+    watcher: Watcher | None = None,
+    checkpoints: Checkpoints = NO_CHECKPOINTS,
+    progress: Progress = _silent,
+) -> None:
+    """Ask for sums and take steps until the charge is spent or the watcher calls a halt.
+
+    Leaves the averaged iterate, or the one that the watcher kept, in the model.
+
+    Raises:
+        NonFiniteTraining: names the step and the parameter or layer.
+    """
+    saved = checkpoints.saved
+    if saved is not None:
+        descent.restore(saved.descent)
+        if watcher is not None:
+            watcher.restore(saved.kept)
+    while channel.taken < channel.steps:
+        descent.skip_to(channel.taken)
+        checkpoints.begin(channel.taken)
+        descent.step(_asked(channel))
+        stop = watcher is not None and watcher.look(descent)
+        checkpoints.save(descent, watcher)
+        progress(_words(watcher), descent.step_number, channel.steps)
+        if stop:
+            break
+    descent.finish()
+    if watcher is not None:
+        watcher.settle()
+
+
+def _start(
+    generator: Generator,
+    model: nn.Module,
+    layout: Layout,
+    aids: Aids,
+    *,
+    options: TrainingOptions,
+    rng: np.random.Generator,
+    fresh: bool,
+) -> IntArray:
+    """Bring the model to where the private steps begin; the public rows that set the clip norm."""
+    rows = _independent_rows(layout, rng=rng)
+    if aids.measured is not None and hasattr(generator, "adopt"):
+        cast(Measuring, generator).adopt(model, aids.measured, rng=rng)
+    if not fresh:
+        return rows
+    rehearsed = _public_rows(generator, aids, rng=rng)
+    if rehearsed is not None and options.rehearsals:
+        rehearse(
+            generator,
+            model,
+            rehearsed,
+            options=options,
+            rng=rng,
+            progress=lambda done, total: aids.progress("rehearsing on public rows", done, total),
+        )
+        return rehearsed[rng.integers(0, len(rehearsed), _SIMULATED_ROWS)]
+    return rows if aids.measured is None else generator.sample(model, _SIMULATED_ROWS, rng=rng)
+
+
+def _public_rows(generator: Generator, aids: Aids, *, rng: np.random.Generator) -> IntArray | None:
+    """Rows to train on before the first private step: a warm start's, simulated ones, or both."""
+    warm = aids.warm_start
+    if aids.measured is None or hasattr(generator, "refine"):
+        return warm
+    simulated = rows_from(aids.measured, _REHEARSED_ROWS, rng=rng)
+    if warm is None:
+        return simulated
+    # As many of either: the simulated ones know this table's pairs, the warm ones more than pairs.
+    return np.concatenate([simulated, warm[rng.integers(0, len(warm), len(simulated))]])
+
+
+def _watcher(
+    generator: Generator,
+    model: nn.Module,
+    aids: Aids,
+    channel: Channel,
+    *,
+    options: TrainingOptions,
+    rng: np.random.Generator,
+) -> Watcher | None:
+    if aids.monitor is None:
+        return None
+    looks, steps = options.looks, channel.steps
+    return Watcher(generator, model, aids.monitor, looks=looks, steps=steps, rng=rng)
+
+
+def _words(watcher: Watcher | None) -> str:
+    live = "" if watcher is None else watcher.live
+    return f"training: {live}" if live else "training"
+
+
+def _asked(channel: Channel) -> "list[torch.Tensor]":
+    try:
+        return channel.ask()
+    except NonFiniteTraining as error:
+        raise NonFiniteTraining(f"training stopped at step {channel.taken}: {error}") from error
 
 
 def _independent_rows(layout: Layout, *, rng: np.random.Generator) -> IntArray:
     """Rows drawn from the noisy one-way marginals, shape (rows, columns)."""
     columns = [rng.choice(len(p), size=_SIMULATED_ROWS, p=p) for p in layout.one_way]
     return np.stack(columns, axis=1).astype(np.int64)
-
-
-def descend(
-    model: nn.Module,
-    channel: GradientChannel,
-    *,
-    rows: float,
-    options: TrainingOptions,
-    progress: Progress,
-) -> None:
-    """Adam on the noisy sums over the public row count; leaves the averaged iterate in `model`.
-
-    Raises:
-        NonFiniteTraining: names the step and the parameter.
-    """
-    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    parameters = [p for _, p in trained]
-    averages = [p.detach().clone() for p in parameters]
-    batch = max(rows * channel.sample_rate, 1.0)
-    floor = max(options.noise_floor * channel.scale / batch, 1e-8)
-    optimizer = Adam(parameters, betas=options.betas, floor=floor)
-    for step in range(channel.steps):
-        sums = zip(parameters, channel.ask(), strict=True)
-        gradients = [(noisy / batch).to(parameter.dtype) for parameter, noisy in sums]
-        rate = options.learning_rate * (1.0 - step / channel.steps)
-        optimizer.step(gradients, learning_rate=rate)
-        _check_finite(trained, step)
-        _average(averages, parameters, decay=options.averaging)
-        progress(step + 1, channel.steps)
-    with torch.no_grad():
-        for parameter, average in zip(parameters, averages, strict=True):
-            parameter.copy_(average)
-            parameter.grad = None
-
-
-def _average(averages: list[Tensor], parameters: list[nn.Parameter], *, decay: float) -> None:
-    for average, parameter in zip(averages, parameters, strict=True):
-        average.mul_(decay).add_(parameter.detach(), alpha=1.0 - decay)
-
-
-def _check_finite(trained: list[tuple[str, nn.Parameter]], step: int) -> None:
-    for name, parameter in trained:
-        if not bool(torch.isfinite(parameter).all()):
-            raise NonFiniteTraining(
-                f"training stopped at step {step + 1}: parameter {name!r} is not finite; lower "
-                "learning_rate (the charge stays booked)"
-            )

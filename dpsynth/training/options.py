@@ -1,6 +1,7 @@
 """Training settings, fixed from public facts before a row is read (no torch: `plan` needs it)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from dpsynth.errors import InputError
 
@@ -9,6 +10,33 @@ MEASURING_GENERATOR = "autoregressive"
 
 _BRANCH_BY_EPSILON = ((8.0, 0.3, 128, 100), (2.0, 0.2, 128, 60), (0.0, 0.05, 64, 30))
 """From which epsilon on: gradient share, hidden units, steps."""
+
+
+_NETWORKS: dict[str, dict[str, Any]] = {
+    "vae": {
+        "steps": 200,
+        "sample_rate": 0.25,
+        "learning_rate": 0.01,
+        "gradient_share": 0.7,
+    },
+    "diffusion": {
+        "steps": 200,
+        "sample_rate": 0.25,
+        "learning_rate": 0.01,
+        "gradient_share": 0.7,
+    },
+    "gan": {
+        "steps": 200,
+        "sample_rate": 0.125,
+        "learning_rate": 0.004,
+        "maker_rate": 0.005,
+        "rehearsals": 400,
+        "betas": (0.5, 0.9),
+        "clip_quantile": 0.9,
+        "gradient_share": 0.7,
+    },
+}
+"""Settings of the networks that are trained through Opacus; see docs/generators.md."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +61,14 @@ class TrainingOptions:
             none.
         hidden: units of the flagship's hidden branch.
         hidden_scale: factor on the hidden branch's output.
+        units: width of the hidden layers of other networks.
+        critic_steps: steps of an adversarial generator's critic for each step of its maker.
+        maker_rate: Adam's learning rate for the maker.
+        rehearsals: steps on public rows before the first private one: rows simulated from measured
+            pairs, or those of a warm start; free.
+        looks: how often training is compared with the noisy marginals, for best iterate, early
+            stopping and alarms.
+        device: where the network is trained: "cpu", or "cuda" for those that run there.
     """
 
     steps: int = 150
@@ -45,6 +81,12 @@ class TrainingOptions:
     gradient_share: float = 1.0
     hidden: int = 0
     hidden_scale: float = 0.25
+    units: int = 128
+    critic_steps: int = 1
+    maker_rate: float = 1e-3
+    rehearsals: int = 600
+    looks: int = 10
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -59,6 +101,15 @@ class TrainingOptions:
             raise InputError(f"clip_quantile is {self.clip_quantile}; it must be in (0, 1]")
         if not 0 < self.gradient_share <= 1:
             raise InputError(f"gradient_share is {self.gradient_share}; it must be in (0, 1]")
+        for name in ("units", "critic_steps", "looks"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; at least 1 is needed")
+        if self.rehearsals < 0:
+            raise InputError(f"rehearsals is {self.rehearsals}; it must be at least 0")
+        if not 0 < self.maker_rate < float("inf"):
+            raise InputError(f"maker_rate is {self.maker_rate}; it must be above 0 and finite")
+        if self.device not in ("cpu", "cuda"):
+            raise InputError(f"device is {self.device!r}; allowed: 'cpu', 'cuda'")
         if not 0 <= self.noise_floor < float("inf"):
             raise InputError(f"noise_floor is {self.noise_floor}; it must be at least 0 and finite")
 
@@ -72,17 +123,30 @@ class TrainingOptions:
     @property
     def generator_options(self) -> dict[str, float]:
         """What a generator's `build` is given."""
-        return {"hidden": float(self.hidden), "hidden_scale": self.hidden_scale}
+        return {
+            "hidden": float(self.hidden),
+            "hidden_scale": self.hidden_scale,
+            "units": float(self.units),
+        }
 
     @classmethod
     def recommended(
-        cls, *, epsilon: float, generator: str = MEASURING_GENERATOR
+        cls,
+        *,
+        epsilon: float,
+        generator: str = MEASURING_GENERATOR,
+        max_rows_per_unit: int = 1,
     ) -> "TrainingOptions":
-        """Defaults by the budget and the generator alone.
+        """Defaults by the budget, the generator and the unit alone.
+
+        Poisson batches draw rows, so units of several rows are trained on full batches.
 
         The flagship measures pairs and trains its hidden branch on the rest; the larger the budget,
         the more of it and the more units, since structure of high order is heard late.
         """
+        if generator in _NETWORKS:
+            found = cls(**_NETWORKS[generator])
+            return found if max_rows_per_unit == 1 else replace(found, sample_rate=1.0)
         if generator != MEASURING_GENERATOR:
             return cls()
         share, hidden, steps = next(row[1:] for row in _BRANCH_BY_EPSILON if epsilon >= row[0])

@@ -32,8 +32,9 @@ def write(tmp_path: Path) -> Callable[..., list[str]]:
 
     def build(**changes: pd.DataFrame | None) -> list[str]:
         options = []
-        for seed, role in enumerate(("train", "holdout", "synthetic", "reference")):
-            frame = changes.get(role, people(200, seed) if role != "reference" else None)
+        for seed, role in enumerate(("train", "holdout", "synthetic", "reference", "previous")):
+            always = role not in ("reference", "previous")
+            frame = changes.get(role, people(200, seed) if always else None)
             path = tmp_path / f"{role}.csv"
             if frame is not None:
                 frame.to_csv(path, index=False)
@@ -66,6 +67,8 @@ TABLES = {
     "header only": ({"holdout": people(0, 1)}, "holdout.csv: the table has a header but no rows"),
     "nothing": ({"holdout": pd.DataFrame()}, "holdout.csv"),
     "no such file": ({"synthetic": None}, "synthetic.csv: no such file"),
+    "previous": ({"previous": people(9, 1).drop(columns="age")}, "previous.csv: column 'age'"),
+    "no such previous": ({"previous": None}, "previous.csv: no such file"),
     "no such reference": ({"reference": None}, "reference.csv: no such file"),
     "unreadable": (
         {"synthetic": people(9, 1).assign(age="x")},
@@ -249,3 +252,24 @@ def test_attacks_are_listed_with_kind_and_knowledge(capsys: Capture) -> None:
     assert [line.split()[0] for line in lines if "refit" in line] == [
         name for name, item in found.items() if item["run"] == "library"
     ]
+
+
+def test_an_earlier_release_is_looked_for(
+    write: Callable[..., list[str]], tmp_path: Path, capsys: Capture
+) -> None:
+    previous = people(300, 9)
+    train = pd.concat([previous[:150], people(150, 1)], ignore_index=True)
+    options = write(previous=previous, train=train)
+    quick = ["--attack", "closest_record", "--check", "feedback", "--check", "decay"]
+    result = audit([*options, *quick], tmp_path / "result", capsys, 3)
+    assert result["findings"]["feedback"]["verdict"] == "leak"
+    assert result["findings"]["decay"]["verdict"] == "measured"
+    assert 0.4 < result["figures"]["feedback.found_share"] < 0.6
+
+
+def test_checks_of_lineage_ask_for_an_earlier_release(
+    write: Callable[..., list[str]], tmp_path: Path, refused: Refused
+) -> None:
+    out = tmp_path / "result"
+    line = refused(["audit", *write(), "--check", "decay", "-o", str(out)], nothing_at=out)
+    assert "'decay' needs an earlier release; give previous" in line

@@ -111,7 +111,10 @@ def strict(rules: tuple[FindingRule, ...] | tuple[GroupRule, ...]) -> str:
 def expected(policy: Policy) -> dict[str, str]:
     fields = [name for name in Policy.model_fields if name.startswith(("max_", "require_"))]
     return {
-        **{f"`{name}`": shown(name, policy) for name in ("publish", "waivers", "min_rows")},
+        **{
+            f"`{name}`": shown(name, policy)
+            for name in ("publish", "waivers", "min_rows", "min_real_share")
+        },
         **{f"`{name}`": shown(name, policy) for name in fields},
         "findings that must be there": str(len(policy.finding)),
         "of these, may not be blind": strict(policy.finding),

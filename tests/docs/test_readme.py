@@ -71,8 +71,10 @@ def test_the_pages_have_blocks_to_run() -> None:
     names = [name for name, _ in _python_blocks()]
     assert {name.rsplit("-", 1)[0] for name in names} == {
         "README.md",
+        "checkpoints.md",
         "errors.md",
         "extending.md",
+        "monitor.md",
         "privacy.md",
         "schema.md",
     }

@@ -10,6 +10,7 @@ from dpsynth.plan import (
     COUNT,
     DISTANCES,
     FORMS,
+    KNOWN_ROWS,
     MARGINALS,
     PAIRS,
     TRAINING,
@@ -207,3 +208,16 @@ def test_a_budget_out_of_range_is_refused(epsilon: float, delta: float) -> None:
 def test_training_options_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))):
         TrainingOptions(**wrong)
+
+
+def test_looking_for_known_rows_is_one_small_charge() -> None:
+    plain, asking = (
+        make_plan(OPEN, epsilon=1.0, delta=1e-5, lineage=asks) for asks in (False, True)
+    )
+    assert plain.multiplier(KNOWN_ROWS) is None
+    multiplier = asking.multiplier(KNOWN_ROWS)
+    assert multiplier is not None
+    assert 1.0 / (multiplier * asking.mu) ** 2 == pytest.approx(0.005)
+    assert _epsilon(asking) == pytest.approx(1.0, rel=1e-6)
+    labels = [charge.label for charge in asking.charges]
+    assert labels[:2] == ["count: rows", KNOWN_ROWS]

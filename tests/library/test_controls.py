@@ -13,6 +13,7 @@ from dpsynth.privacy.statement import PrivacyStatement
 from dpsynth.release.evidence import AuditOptions, audit_tables
 from dpsynth.release.gate import decide
 from dpsynth.release.policy import default_policy_text, parse_policy, policy_hash
+from dpsynth.release.training import Training
 from dpsynth.schema import Schema
 from dpsynth.table import Table
 
@@ -25,10 +26,14 @@ def parts(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 @pytest.fixture(scope="module")
-def statement(synthesizer: Callable, parts: tuple[pd.DataFrame, ...]) -> PrivacyStatement:
-    """A true claim of a real fit, within the policy: so that the evidence alone decides."""
-    fixed = policy_hash(POLICY)
-    fitted: FittedModel = synthesizer(epsilon=3.0).fit(parts[0], policy_hash=fixed)
+def fitted(synthesizer: Callable, parts: tuple[pd.DataFrame, ...]) -> FittedModel:
+    """A real fit within the policy: so that the evidence alone decides."""
+    model: FittedModel = synthesizer(epsilon=3.0).fit(parts[0], policy_hash=policy_hash(POLICY))
+    return model
+
+
+@pytest.fixture(scope="module")
+def statement(fitted: FittedModel) -> PrivacyStatement:
     return fitted.statement()
 
 
@@ -82,12 +87,13 @@ def test_fresh_rows_of_the_same_source_are_allowed_by_the_shipped_policy(
     parts: tuple[pd.DataFrame, pd.DataFrame],
     fresh: pd.DataFrame,
     schema: Schema,
-    statement: PrivacyStatement,
+    fitted: FittedModel,
 ) -> None:
     """Attacks that are blind on so few rows stop nothing, as others are not."""
+    statement = fitted.statement()
     audit = evidence(parts, fresh, schema, claim=(statement.epsilon, statement.delta))
     assert "inconclusive" in {finding.verdict for finding in audit.findings}
-    decision = decide(statement, audit, POLICY)
+    decision = decide(statement, audit, POLICY, training=Training.of(fitted.watched))
     assert decision.verdict == "allow", [r for r in decision.rules if r.verdict != "allow"]
 
 

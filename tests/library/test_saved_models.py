@@ -71,7 +71,7 @@ def test_save_never_overwrites(model: FittedModel, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"dpsynth.model/2"', '"dpsynth.model/99"', "model format"),
+        ('"dpsynth.model/3"', '"dpsynth.model/99"', "model format"),
         ('"names"', '"nomes"', "not a model of this version"),
         ('"type": "category"', '"type": "riddle"', "codec is damaged"),
     ],

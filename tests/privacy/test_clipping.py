@@ -393,7 +393,7 @@ def test_a_parameter_outside_the_loss_is_refused() -> None:
     def loss(model: nn.Module, rows: Tensor) -> Tensor:
         return _squares(model["used"], rows)  # type: ignore[index]
 
-    with pytest.raises(InputError, match="no gradient for each row"):
+    with pytest.raises(InputError, match="exactly once in the loss"):
         clipper_for(net, loss, max_grad_norm=1.0).clipped_sum(torch.ones(4, 6))
 
 

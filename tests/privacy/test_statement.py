@@ -126,7 +126,7 @@ def add(data: dict[str, Any]) -> None:
 
 
 def other_format(data: dict[str, Any]) -> None:
-    data["format"] = "dpsynth.privacy/3"
+    data["format"] = "dpsynth.privacy/4"
 
 
 def word_for_number(data: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from dpsynth.release.domain import learned_fields
 from dpsynth.release.gate import decide
 from dpsynth.release.policy import parse_policy, policy_hash
 from dpsynth.release.report.columns import column_shares
+from dpsynth.release.training import Training
 from dpsynth.schema import Column, Schema
 
 POLICY = """
@@ -110,6 +111,55 @@ def make_audit(*findings: Finding, rows: int = 1000, claim: Claim | None = None)
     )
 
 
+RATIOS = {"entropies": "entropy_ratio", "variances": "variance_ratio"}
+
+
+def make_look(step: int, **changes: Any) -> dict[str, Any]:
+    """A look at a generator of the test table without a fault, as the monitor keeps it."""
+    found: dict[str, Any] = {
+        "step": step,
+        "rows": 10_000,
+        "tvd_one_way": 0.21 / step,
+        "tvd_pairs": 0.4 / step,
+        "score": 0.6 / step,
+        "stderr": 0.001,
+        "entropies": [0.97, 0.99, None, 1.01, 0.995],
+        "variances": [0.93, 0.98, None, None, 1.02],
+        "entropy_column": "age",
+        "variance_column": "age",
+        "missing": [],
+        "live_pairs": 200,
+        "lost_pairs": 0,
+        "narrow": [],
+        "shrunk": [],
+        "alarms": [],
+        "collapse": [],
+    }
+    found |= changes
+    for name, ratio in RATIOS.items():
+        found[ratio] = min(one for one in found[name] if one is not None)
+    return found
+
+
+def make_watched(steps: int = 30, **released: Any) -> dict[str, Any]:
+    """What a model keeps of its training: three looks, and one at the finished model."""
+    looks = [make_look(step) for step in (10, 20, 30)]
+    last = make_look(steps, **{"score": 0.019, **released})
+    return {
+        "settings": {"alpha": 0.01, "looks": 4, "patience": 8, "least_looks": 10},
+        "columns": ["age", "income", "town", "member", "since"],
+        "best_step": 30,
+        "readings": [*looks, last],
+        "released": last,
+    }
+
+
+def make_training(steps: int = 30, **released: Any) -> Training:
+    made = Training.of(make_watched(steps, **released))
+    assert made is not None
+    return made
+
+
 def make_table(rows: int, rng: np.random.Generator) -> pd.DataFrame:
     age = rng.integers(0, 100, rows)
     return pd.DataFrame(
@@ -149,7 +199,7 @@ def contents(tables: dict[str, pd.DataFrame]) -> Callable[..., BundleContents]:
     from dpsynth.release.evidence import AUDIT_KINDS, audit_frame
     from dpsynth.table import Table
 
-    schema, statement = make_schema(), make_statement()
+    schema, statement, training = make_schema(), make_statement(), make_training()
     frames = [audit_frame(Table.from_frame(table), schema) for table in tables.values()]
     audit = suite.run(
         *frames,
@@ -169,7 +219,10 @@ def contents(tables: dict[str, pd.DataFrame]) -> Callable[..., BundleContents]:
             "schema": schema,
             "statement": claim,
             "audit": audit,
-            "decision": decide(claim, audit, policy, changes.get("waivers", ())),
+            "decision": decide(
+                claim, audit, policy, changes.get("waivers", ()), changes.get("training", training)
+            ),
+            "training": training,
             "policy_text": policy_text,
             "model_files": {"model.json": b"{}\n", "deep/weights.bin": bytes(range(200))},
             "holdout_rows": [3, 1, 7],
@@ -205,6 +258,16 @@ def bundle(allowed: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def statement() -> Callable[..., PrivacyStatement]:
     return make_statement
+
+
+@pytest.fixture(scope="session")
+def watched() -> Callable[..., dict[str, Any]]:
+    return make_watched
+
+
+@pytest.fixture(scope="session")
+def training() -> Callable[..., Training]:
+    return make_training
 
 
 @pytest.fixture(scope="session")

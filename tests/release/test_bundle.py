@@ -29,13 +29,13 @@ inconclusive = "allow"
 REFUSING = POLICY.replace("min_rows = 100", "min_rows = 100000")
 PUBLIC = {
     *("synthetic.csv", "croissant.json", "schema.json", "privacy.json", "decision.json"),
-    *("certificate.json", "card.md", "report.html", "manifest.json"),
+    *("certificate.json", "card.md", "report.html", "training.json", "manifest.json"),
 }
-ONLY_WITH_THE_TABLE = {"synthetic.csv", "croissant.json"}
+ONLY_WITH_THE_TABLE = {"synthetic.csv", "croissant.json", "training.json"}
 INTERNAL = {
     *("audit.json", "privacy.json", "decision.json", "schema.json", "report.html", "columns.json"),
     *("policy.toml", "waivers.json", "about.json", "holdout.json", "manifest.json"),
-    *("model/model.json", "model/deep/weights.bin"),
+    *("training.json", "model/model.json", "model/deep/weights.bin"),
 }
 
 

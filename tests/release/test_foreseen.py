@@ -13,6 +13,7 @@ max_delta = 1e-5
 max_total_epsilon = 4.0
 max_releases = 3
 max_input_generation = 0
+min_real_share = 0.5
 allowed_generators = ["autoregressive"]
 require_shared_ledger = true
 """
@@ -43,6 +44,7 @@ def test_what_fits_in_every_limit_goes_on():
         ({"earlier_epsilon": 4.2}, "all releases together would be 4.2, at most 4"),
         ({"earlier_releases": 3}, "number of releases would be 4, at most 3"),
         ({"input_generation": 1}, "generation of the input would be 1, at most 0"),
+        ({"real_share": 0.0}, "share of real rows in the input would be 0.0%, at least 50.0%"),
         ({"shared_ledger": False}, "give --ledger"),
         ({"generator": "gan"}, "generator 'gan' is not among autoregressive"),
     ],

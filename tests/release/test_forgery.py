@@ -558,7 +558,7 @@ def test_another_format_is_named(
 
 
 @pytest.mark.parametrize("half", ["public", "internal"])
-@pytest.mark.parametrize(("version", "said"), [("1", "an older"), ("3", "a newer")])
+@pytest.mark.parametrize(("version", "said"), [("1", "an older"), ("4", "a newer")])
 def test_another_format_of_a_manifest_is_named(
     bundle: Path, half: str, version: str, said: str
 ) -> None:

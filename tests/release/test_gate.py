@@ -6,6 +6,7 @@ import pytest
 
 from audits import judgement
 from audits.result import Claim
+from dpsynth.privacy.lineage_record import LineageRecord, Parent, Share
 from dpsynth.privacy.statement import LedgerRecord
 from dpsynth.release.gate import Decision, controls, decide
 from dpsynth.release.policy import (
@@ -26,6 +27,12 @@ def booked(**changes):
     fields = {"total_epsilon": 1.0, "total_delta": 1e-5, "releases": 1}
     fixed = {"head": "a", "entries": 7, "release": "r", "budget_epsilon": 9.0, "shared": True}
     return LedgerRecord(**fixed | fields | changes)
+
+
+def half_real():
+    """What is known of an input of which 40 to 60 % came out of a release."""
+    share = Share(value=0.5, lower=0.4, upper=0.6)
+    return LineageRecord(made_from=(Parent(known_by="rows", generation=1, share=share),))
 
 
 def outcome(decision, rule):
@@ -81,6 +88,11 @@ def gate(statement, audit):
         ("max_input_generation = 0", {}, "max_input_generation", "allow"),
         ("max_input_generation = 1", {"input_generation": 1}, "max_input_generation", "allow"),
         ("max_input_generation = 0", {"input_generation": 1}, "max_input_generation", "refuse"),
+        ("min_real_share = 1.0", {}, "min_real_share", "allow"),
+        ("min_real_share = 0.5", {"lineage": half_real()}, "min_real_share", "inconclusive"),
+        ("min_real_share = 0.4", {"lineage": half_real()}, "min_real_share", "allow"),
+        ("min_real_share = 0.61", {"lineage": half_real()}, "min_real_share", "refuse"),
+        ("min_real_share = 0.01", {"input_generation": 1}, "min_real_share", "refuse"),
         ("", {}, "policy_fixed", "allow"),
         ("", {"policy_hash": None}, "policy_fixed", "inconclusive"),
         ("", {"policy_hash": "0" * 64}, "policy_fixed", "refuse"),

@@ -226,6 +226,8 @@ def test_the_hash_is_of_the_content_not_of_the_text():
         ('name = "x"\nmax_releases = 0', "max_releases is 0; it must be at least 1"),
         ('name = "x"\nmax_releases = 1.5', "max_releases is 1.5"),
         ('name = "x"\nmax_input_generation = -1', "must be at least 0"),
+        ('name = "x"\nmin_real_share = 0.0', "must be above 0 and at most 1"),
+        ('name = "x"\nmin_real_share = 1.1', "must be above 0 and at most 1"),
         ('name = "x"\nrequire_signature = "yes"', "require_signature is 'yes'"),
         ('name = "x"\nrequire_control = true', "did you mean 'require_controls'"),
         ('name = "x"\nwaivers = "some"', "'none', 'inconclusive' or 'any'"),

@@ -98,13 +98,13 @@ def pictures(folder, edition):
 
 
 def test_each_edition_draws_what_it_may(allowed, refused):
-    columns, claim = 5, 2
+    columns, claim, training = 5, 2, 2
     # Two of membership, and one each of disclosure, distances, coverage and pairs.
     evidence = 6
-    assert pictures(allowed, "public") == columns + claim
+    assert pictures(allowed, "public") == columns + claim + training
     assert pictures(refused, "public") == claim
-    assert pictures(allowed, "internal") == columns + claim + evidence
-    assert pictures(refused, "internal") == columns + claim + evidence
+    assert pictures(allowed, "internal") == columns + claim + training + evidence
+    assert pictures(refused, "internal") == columns + claim + training + evidence
 
 
 def test_the_order_is_the_readers(allowed):

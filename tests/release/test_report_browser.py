@@ -87,7 +87,7 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def data(contents: Any, tables: Any) -> dict[str, ReportData]:
+def data(contents: Any, tables: Any, training: Any) -> dict[str, ReportData]:
     """Both editions of one release with everything a report can hold."""
     made = contents()
     audit = suite.run(
@@ -129,6 +129,11 @@ def data(contents: Any, tables: Any) -> dict[str, ReportData]:
                 for name in (*made.schema.names, LONG)
             ),
             pairs=(PairError(first=LONG, second=LONG, distance=0.1),),
+        ),
+        "training": training(
+            missing=[{"column": 2, "code": 0, "expected": 0.5, "at_least": 0.4, "share": 0.0}],
+            narrow=[0],
+            alarms=[f"town: {LONG!r} never appeared", "age: entropy fell"],
         ),
         "signed_by": "0" * 64,
     }

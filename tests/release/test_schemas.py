@@ -18,6 +18,7 @@ FILES = [
     ("internal", "privacy"),
     ("public", "manifest"),
     ("public", "certificate"),
+    ("internal", "training"),
 ]
 
 

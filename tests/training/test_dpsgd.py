@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from dpsynth.encoding.codec import CategoryCodec, TableCodec
 from dpsynth.errors import BudgetExceeded, InputError, NonFiniteTraining
 from dpsynth.generators import registry
-from dpsynth.generators.base import Layout, column_cross_entropy
+from dpsynth.generators.base import IntArray, Layout, column_cross_entropy
 from dpsynth.privacy.clipping import Clipper, PerExample, clipper_for
 from dpsynth.privacy.curator import Curator, GradientChannel
 from dpsynth.privacy.events import Event, GaussianEvent, SampledGaussianEvent
@@ -21,8 +21,10 @@ from dpsynth.privacy.rows import PrivateRows
 from dpsynth.refinement.measured import Measured
 from dpsynth.schema import Column
 from dpsynth.table import Table
+from dpsynth.training.descent import Channel, Descent
 from dpsynth.training.dpsgd import (
     _SIMULATED_ROWS,
+    Aids,
     _independent_rows,
     descend,
     public_clip_norm,
@@ -68,6 +70,24 @@ def _curator(
 def _flagship() -> nn.Module:
     return registry.load("autoregressive").build(
         LAYOUT, options={"hidden": 0.0, "hidden_scale": 0.25}, rng=np.random.default_rng(0)
+    )
+
+
+def _norm(model: nn.Module, rows: IntArray, *, quantile: float) -> float:
+    loss = registry.load("autoregressive").per_example_loss
+    return public_clip_norm(model, loss, rows, quantile=quantile)
+
+
+def _descent(
+    model: nn.Module, channel: Channel, *, rows: float, options: TrainingOptions
+) -> Descent:
+    return Descent(
+        registry.load("autoregressive"),
+        model,
+        rows=rows,
+        channel=channel,
+        options=options,
+        rng=np.random.default_rng(0),
     )
 
 
@@ -133,9 +153,11 @@ def test_training_clips_by_the_public_norm_whatever_the_rows(
     norms: list[float] = []
     asked = Curator.gradients
 
-    def spy(self: Curator, model: nn.Module, clipper: Clipper, *rest: object, label: str) -> object:
+    def spy(
+        self: Curator, model: nn.Module, clipper: Clipper, *rest: object, label: str, taken: int
+    ) -> object:
         norms.append(clipper.max_grad_norm)
-        return asked(self, model, clipper, *rest, label=label)  # type: ignore[arg-type]
+        return asked(self, model, clipper, *rest, label=label, taken=taken)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Curator, "gradients", spy)
     generator, options = registry.load("autoregressive"), TrainingOptions(steps=1)
@@ -151,7 +173,7 @@ def test_training_clips_by_the_public_norm_whatever_the_rows(
     rng = np.random.default_rng(1)
     model = generator.build(LAYOUT, options=options.generator_options, rng=rng)
     simulated = _independent_rows(LAYOUT, rng=rng)
-    expected = public_clip_norm(generator, model, simulated, quantile=options.clip_quantile)
+    expected = _norm(model, simulated, quantile=options.clip_quantile)
     assert norms == [expected]
 
 
@@ -199,13 +221,7 @@ def test_weights_that_are_not_finite_stop_training() -> None:
     )
     name = next(n for n, p in model.named_parameters() if p.requires_grad)
     with pytest.raises(NonFiniteTraining, match=rf"step 2: parameter '{name}'"):
-        descend(
-            model,
-            channel,
-            rows=8.0,
-            options=TrainingOptions(steps=5),
-            progress=lambda done, total: None,
-        )
+        descend(_descent(model, channel, rows=8.0, options=TrainingOptions(steps=5)), channel)
 
 
 class _Bottleneck(nn.Module):
@@ -236,12 +252,11 @@ def test_any_torch_module_trains_through_opacus() -> None:
     channel = curator.gradients(model, clipper, _codec(), label="g")
     before = float(_bottleneck_loss(model, channel._codes).detach().mean())
     seen: list[tuple[int, int]] = []
+    options = TrainingOptions(steps=steps, averaging=0.8)
     descend(
-        model,
+        _descent(model, channel, rows=float(ROWS), options=options),
         channel,
-        rows=float(ROWS),
-        options=TrainingOptions(steps=steps, averaging=0.8),
-        progress=lambda done, total: seen.append((done, total)),
+        progress=lambda label, done, total: seen.append((done, total)),
     )
     after = float(_bottleneck_loss(model, channel._codes).detach().mean())
     assert after < 0.5 * before
@@ -250,11 +265,10 @@ def test_any_torch_module_trains_through_opacus() -> None:
 
 def test_the_clip_norm_is_a_function_of_public_facts() -> None:
     """It takes no private rows; the same simulated rows give the same norm, others another."""
-    generator = registry.load("autoregressive")
 
     def norm(layout: Layout, quantile: float = 0.5) -> float:
         simulated = _independent_rows(layout, rng=np.random.default_rng(5))
-        return public_clip_norm(generator, _flagship(), simulated, quantile=quantile)
+        return _norm(_flagship(), simulated, quantile=quantile)
 
     skewed = Layout(SIZES, (np.array([0.98, 0.01, 0.01]), np.array([0.9, 0.05, 0.05])), 1.0)
     assert norm(LAYOUT) == norm(LAYOUT)
@@ -319,7 +333,7 @@ def _trained_on_pairs(
             steps=steps, hidden=hidden, gradient_share=0.5, noise_floor=floor, hidden_scale=1.0
         ),
         rng=np.random.default_rng(1),
-        measured=MEASURED,
+        aids=Aids(measured=MEASURED),
     )
     return watched
 
@@ -360,9 +374,11 @@ def test_with_measured_pairs_too_the_clip_norm_comes_from_public_rows(
     norms: list[float] = []
     asked = Curator.gradients
 
-    def spy(self: Curator, model: nn.Module, clipper: Clipper, *rest: object, label: str) -> object:
+    def spy(
+        self: Curator, model: nn.Module, clipper: Clipper, *rest: object, label: str, taken: int
+    ) -> object:
         norms.append(clipper.max_grad_norm)
-        return asked(self, model, clipper, *rest, label=label)  # type: ignore[arg-type]
+        return asked(self, model, clipper, *rest, label=label, taken=taken)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Curator, "gradients", spy)
     _trained_on_pairs(hidden=4, noise=1.0, agreeing=agreeing)
@@ -371,7 +387,7 @@ def test_with_measured_pairs_too_the_clip_norm_comes_from_public_rows(
     _independent_rows(PAIRED, rng=rng)
     generator.adopt(model, MEASURED, rng=rng)  # type: ignore[attr-defined]
     simulated = generator.sample(model, _SIMULATED_ROWS, rng=rng)
-    assert norms == [public_clip_norm(generator, model, simulated, quantile=0.5)]
+    assert norms == [_norm(model, simulated, quantile=0.5)]
 
 
 def test_refinement_comes_after_training_and_keeps_the_pair() -> None:

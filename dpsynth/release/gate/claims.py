@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from audits.result import AuditResult
+from dpsynth.privacy.lineage_record import Share
 from dpsynth.privacy.statement import LedgerRecord, PrivacyStatement
 from dpsynth.release.gate.outcome import RuleOutcome, counted, json_number
 from dpsynth.release.policy import Limit, Policy, Verdict, policy_hash
@@ -27,6 +28,8 @@ def claim_rules(statement: PrivacyStatement, policy: Policy) -> Iterator[RuleOut
     yield from _all_releases(statement.ledger, policy)
     if policy.max_input_generation is not None:
         yield _input_generation(statement.input_generation, policy.max_input_generation)
+    if policy.min_real_share is not None:
+        yield _min_real_share(real_share(statement), policy.min_real_share)
     yield from _shared_ledger(statement.ledger, policy)
     yield from _making(statement, policy)
 
@@ -164,6 +167,39 @@ def _input_generation(found: int, limit: Limit[int]) -> RuleOutcome:
         reason=f"as far as is known the input {times} through a generator before; the policy "
         f"allows that {_MOST_TIMES.get(limit.limit, f'{limit.limit} times at most')}",
     )
+
+
+def real_share(statement: PrivacyStatement) -> Share:
+    """Share of the input's rows that nothing shows to be synthetic.
+
+    A generation that is stated without a parent is about the whole table.
+    """
+    if statement.input_generation > 0 and not statement.lineage.made_from:
+        return Share(value=0.0, lower=0.0, upper=0.0)
+    return statement.lineage.real_share
+
+
+def _min_real_share(real: Share, limit: Limit[float]) -> RuleOutcome:
+    """Refused where the share is surely below the limit: its upper bound is.
+
+    Where synthetic rows were recognized and only the lower bound is below, nobody can tell. Where
+    none were, the table passes as real: noise alone must not stop every small one.
+    """
+    found = f"{real.value:.1%} ({real.lower:.1%} to {real.upper:.1%})"
+    reason = f"as far as is known {found} of the input's rows are real"
+    verdict: Verdict = "allow"
+    if real.upper < limit.limit:
+        verdict = "refuse"
+    elif real.lower < limit.limit:
+        verdict, reason = "inconclusive", f"{reason}: the interval straddles the limit"
+    outcome = _outcome(
+        "min_real_share",
+        True,
+        found=dict(real.model_dump()),
+        limit=limit,
+        reason=f"{reason}; at least {limit.limit:.1%} is asked for",
+    )
+    return outcome.model_copy(update={"verdict": verdict})
 
 
 def _making(statement: PrivacyStatement, policy: Policy) -> Iterator[RuleOutcome]:

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from audits.result import AuditResult
 from dpsynth.privacy.statement import PrivacyStatement
 from dpsynth.release.gate.claims import audited_claim, claim_rules
+from dpsynth.release.gate.collapse import collapse_rules
 from dpsynth.release.gate.controls import control_rules
 from dpsynth.release.gate.evidence import evidence_rules
 from dpsynth.release.gate.outcome import Decision, RuleOutcome, UnusedWaiver
 from dpsynth.release.policy import Policy, Verdict, policy_hash, signature_required
+from dpsynth.release.training import Training
 from dpsynth.release.waivers import Waiver, check_waivers
 
 
@@ -17,8 +19,9 @@ def decide(
     audit: AuditResult,
     policy: Policy,
     waivers: Sequence[Waiver] = (),
+    training: Training | None = None,
 ) -> Decision:
-    """Hold a statement and an audit against a policy.
+    """Hold a statement, an audit and what was seen of the training against a policy.
 
     Three rules always hold: the budget was kept, the policy was fixed before the run, and the
     audit tested the claim that is made. A leak that the policy does not name refuses.
@@ -30,6 +33,7 @@ def decide(
         waivers: rules that somebody sets aside by name. One whose rule was kept, or whose outcome
             the policy does not let anybody set aside, changes nothing and is listed as unused; it
             cannot be known before the run, so it is no reason to lose one.
+        training: what the monitor saw, up to the finished model; None where that is not known.
 
     Returns:
         A `Decision` with one outcome per rule, in the order of `policy.rule_names`. A waived rule
@@ -44,6 +48,7 @@ def decide(
         _laid_beside(rule, given.get(rule.rule), policy)
         for rule in (
             *claim_rules(statement, policy),
+            *collapse_rules(training, policy),
             *audited_claim(statement, audit),
             *control_rules(audit, policy),
             *evidence_rules(audit, policy),

@@ -13,6 +13,10 @@ EXIT_CODES: dict[Verdict, int] = {"allow": 0, "refuse": 3, "inconclusive": 4}
 #: Significant digits of a number in an audit's JSON form.
 STORED_DIGITS = 10
 
+#: A rule whose reason may quote values of the table behind its first colon. They are noisy answers,
+#: and as public as the table: where that is stopped they stay in the house.
+COLLAPSE = "max_collapse_alarms"
+
 #: Coarse figures are rounded outwards to this step.
 COARSE_STEP = 0.05
 
@@ -94,6 +98,7 @@ class Decision(BaseModel):
         waived: who lets a table out against a rule does so in public.
         """
         coarse, overall = self.publish == "coarse", self.publish == "overall"
+        stopped = self.verdict != "allow"
         shown = [rule for rule in self.rules if not (overall and rule.private and not rule.waiver)]
         unused = (
             waiver.model_copy(update={"reason": ""}) if overall else waiver
@@ -102,7 +107,7 @@ class Decision(BaseModel):
         return self.model_copy(
             update={
                 "edition": "public",
-                "rules": tuple(_hide(rule, coarse=coarse) for rule in shown),
+                "rules": tuple(_hide(rule, coarse=coarse, stopped=stopped) for rule in shown),
                 "unused_waivers": tuple(unused),
             }
         )
@@ -123,7 +128,9 @@ def stored(number: float) -> float:
     return float(f"{number:.{STORED_DIGITS}g}")
 
 
-def _hide(rule: RuleOutcome, *, coarse: bool) -> RuleOutcome:
+def _hide(rule: RuleOutcome, *, coarse: bool, stopped: bool) -> RuleOutcome:
+    if rule.rule == COLLAPSE and stopped:
+        return rule.model_copy(update={"reason": rule.reason.partition(":")[0]})
     if not rule.private:
         return rule
     found = _coarsen(rule.found) if coarse else None

@@ -129,6 +129,10 @@ class Policy(_Frozen):
         max_releases: how many releases about the same people there may be, by the ledger.
         max_input_generation: how often the input may have gone through a generator before; 0
             demands rows that nobody knows to be synthetic.
+        min_real_share: least share of the input's rows that must not be known to be synthetic; the
+            upper bound of that share is held against it.
+        max_collapse_alarms: how many alarms of lost variety may hold at the finished model, by the
+            free monitor of the training (`training.json`).
         min_rows: fewest rows the generator may have learned from.
         require_releasable: True demands noise from a cryptographic source.
         require_signature: True demands a signed bundle. The gate sees no signature: who writes the
@@ -152,6 +156,8 @@ class Policy(_Frozen):
     max_total_epsilon: Limit[float] | None = None
     max_releases: Limit[int] | None = None
     max_input_generation: Limit[int] | None = None
+    min_real_share: Limit[float] | None = None
+    max_collapse_alarms: Limit[int] | None = None
     min_rows: Limit[int] | None = None
     require_releasable: Limit[bool] = Limit(limit=True)
     require_signature: Limit[bool] = Limit(limit=False)
@@ -191,6 +197,9 @@ def _faults(policy: Policy) -> Iterator[str]:
     yield from _out_of_range("max_total_epsilon", policy.max_total_epsilon, below=math.inf)
     yield from _too_small("max_releases", policy.max_releases, least=1)
     yield from _too_small("max_input_generation", policy.max_input_generation, least=0)
+    if policy.min_real_share is not None and not 0.0 < policy.min_real_share.limit <= 1.0:
+        yield f"min_real_share is {policy.min_real_share.limit}; it must be above 0 and at most 1"
+    yield from _too_small("max_collapse_alarms", policy.max_collapse_alarms, least=0)
     yield from _too_small("min_rows", policy.min_rows, least=1)
     one, total = policy.max_epsilon, policy.max_total_epsilon
     if one is not None and total is not None and total.limit < one.limit:

@@ -27,6 +27,7 @@ def rule_names(policy: Policy) -> tuple[str, ...]:
         "max_total_epsilon",
         "max_releases",
         "max_input_generation",
+        "min_real_share",
     )
     return (
         "budget",
@@ -35,6 +36,7 @@ def rule_names(policy: Policy) -> tuple[str, ...]:
         *(("require_shared_ledger",) if policy.require_shared_ledger.limit else ()),
         *(("require_releasable",) if policy.require_releasable.limit else ()),
         *(("allowed_generators",) if policy.allowed_generators is not None else ()),
+        *(("max_collapse_alarms",) if policy.max_collapse_alarms is not None else ()),
         "audited_claim",
         *(("require_controls",) if policy.require_controls.limit else ()),
         *(("min_rows",) if policy.min_rows is not None else ()),

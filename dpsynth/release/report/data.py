@@ -13,6 +13,7 @@ from dpsynth.release.about import About
 from dpsynth.release.gate import Decision
 from dpsynth.release.report.columns import ColumnShares
 from dpsynth.release.report.count_errors import CountErrors
+from dpsynth.release.training import Training
 from dpsynth.schema import Schema
 
 Edition = Literal["public", "internal"]
@@ -31,6 +32,7 @@ class ReportData:
         rows: how many synthetic rows; None where they may not be shown.
         columns: what the columns' pictures show; empty where they may not be shown.
         errors: how far counts may be off; None where it is not known or may not be shown.
+        training: what was seen of the training; None where it is not known or may not be shown.
         audit: the evidence; internal edition only.
         signed_by: identifier of the key that the bundle is signed with; None where it is not.
 
@@ -48,6 +50,7 @@ class ReportData:
     rows: int | None = None
     columns: tuple[ColumnShares, ...] = ()
     errors: CountErrors | None = None
+    training: Training | None = None
     audit: AuditResult | None = None
     signed_by: str | None = None
 

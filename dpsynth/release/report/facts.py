@@ -4,6 +4,8 @@ from typing import Any
 
 from dpsynth.release.report import words
 from dpsynth.release.report.data import ReportData
+from dpsynth.release.report.lineage_words import made_from
+from dpsynth.release.report.training_words import watched
 
 
 def facts(data: ReportData) -> dict[str, Any]:
@@ -21,6 +23,8 @@ def facts(data: ReportData) -> dict[str, Any]:
         "several_rows": words.several_rows(statement),
         "all_releases": words.all_releases(statement),
         "lineage": words.lineage(statement),
+        "made_from": made_from(statement),
+        "watched": watched(data.training),
         "signature": words.signature(data.signed_by),
         "fixed": words.fixed(statement, decision),
         "owner": words.owner(data.about),

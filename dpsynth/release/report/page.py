@@ -14,12 +14,21 @@ from dpsynth.privacy.statement import PrivacyStatement
 from dpsynth.release.documents.answers import answers
 from dpsynth.release.documents.frameworks.question import Answer
 from dpsynth.release.gate.outcome import counted
-from dpsynth.release.report import figures, figures_errors, figures_evidence, figures_utility
+from dpsynth.release.report import (
+    figures,
+    figures_errors,
+    figures_evidence,
+    figures_training,
+    figures_utility,
+    training_words,
+)
 from dpsynth.release.report.columns import MOST_COLUMNS
 from dpsynth.release.report.data import Edition, ReportData
 from dpsynth.release.report.facts import facts
 from dpsynth.release.report.svg import Picture
 from dpsynth.release.report.templating import environment
+from dpsynth.release.report.words import sentence
+from dpsynth.release.training import Training
 
 __all__ = ["Edition", "ReportData", "facts", "render"]
 
@@ -55,6 +64,9 @@ def _context(data: ReportData) -> dict[str, Any]:
         "errors": data.errors,
         "errors_drawn": data.errors and figures_errors.count_errors(data.errors),
         "errors_known": data.errors and (2.0 * data.errors.simulations) ** -0.5,
+        "training": data.training,
+        "training_drawn": data.training and figures_training.training_curves(data.training),
+        "training_said": data.training and _training_said(data.training),
         "columns_left_out": max(0, len(data.schema.modelled) - MOST_COLUMNS),
         "findings": findings,
         "together_drawn": _family_pictures(findings, data.statement),
@@ -63,6 +75,15 @@ def _context(data: ReportData) -> dict[str, Any]:
         "exposed": _exposed(data.audit),
         "fidelity": _fidelity(data.audit),
         "frameworks": _frameworks(data),
+    }
+
+
+def _training_said(training: Training) -> dict[str, str]:
+    return {
+        "verdict": training_words.verdict_of(training),
+        "course": training_words.course(training),
+        "released": sentence(training_words.figures_of(training.released)),
+        "cost": training_words.COST,
     }
 
 

@@ -35,6 +35,8 @@ _RULES = {
     "max_releases": "Limit on the number of releases",
     "require_shared_ledger": "One ledger for all releases",
     "max_input_generation": "How often rows may go through a generator",
+    "min_real_share": "Enough real rows in the input",
+    "max_collapse_alarms": "No variety lost in training",
     "require_signature": "Signed",
     "require_controls": "Attacks shown to work",
 }
@@ -266,6 +268,14 @@ def lineage(statement: PrivacyStatement) -> str:
     if times == 0:
         return ""
     often = "once" if times == 1 else f"{times} times"
+    made = statement.lineage.synthetic_share
+    if statement.lineage.made_from and made.lower < 1.0:
+        return (
+            f"Made in part from synthetic rows. About {made.value:.0%} of the rows it was learned "
+            f"from ({made.lower:.0%} to {made.upper:.0%}) were not real: they had gone through a "
+            f"generator {often} before. The guarantee below is about all those rows as if they "
+            "were real, and the errors of each generation add up."
+        )
     return (
         f"Made from synthetic rows. The rows it was learned from were not real: they had gone "
         f"through a generator {often} before. The guarantee below is about those rows, and the "
@@ -314,10 +324,12 @@ def owner(about: About) -> list[tuple[str, str]]:
 #: What the names of charges mean, for whoever reads how the budget was divided.
 _PURPOSES = {
     "count": "how many rows there are",
+    "lineage": "whether rows of earlier releases are among them",
     "forms": "how cells are written",
     "bounds": "the range of a number",
     "categories": "which categories occur",
     "values": "values that many rows share",
+    "dependence": "which columns go together",
     "marginals": "how often each value occurs",
     "training": "the steps in which the model learns",
 }

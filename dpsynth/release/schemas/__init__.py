@@ -19,6 +19,7 @@ from dpsynth.release.documents.certificate import Certificate
 from dpsynth.release.gate import Decision
 from dpsynth.release.manifest import InternalManifest, Manifest
 from dpsynth.release.policy import Policy
+from dpsynth.release.training import Training
 from dpsynth.release.waivers import WaiverFile
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -34,6 +35,7 @@ _WRITTEN_BY_DPSYNTH: dict[str, type[BaseModel]] = {
     "decision": Decision,
     "privacy": PrivacyStatement,
     "certificate": Certificate,
+    "training": Training,
     "manifest": Manifest,
     "internal-manifest": InternalManifest,
 }

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dpsynth.release.manifest import QUARANTINE, InternalManifest, Manifest
 from dpsynth.release.report.count_errors import NAME as ERRORS
 from dpsynth.release.signing import PUBLIC_KEY
+from dpsynth.release.training import NAME as TRAINING
 from dpsynth.release.verification.checks import Check
 from dpsynth.release.verification.parts import Parts
 
@@ -37,10 +38,11 @@ def check_contents(parts: Parts) -> Iterator[Check]:
     manifest = parts.manifest
     if manifest is None:
         return
-    yield _check("public", manifest, _public(manifest), ())
+    shared = (TRAINING,) if manifest.verdict == "allow" else ()
+    yield _check("public", manifest, _public(manifest), shared)
     if parts.inner is not None:
         found = {record.path for record in parts.inner.files}
-        optional = {LEDGER, ERRORS, *(path for path in found if path.startswith(MODEL))}
+        optional = {LEDGER, ERRORS, TRAINING, *(path for path in found if path.startswith(MODEL))}
         yield _check("internal", parts.inner, _internal(manifest), optional)
 
 

@@ -72,6 +72,7 @@ def public_facts(parts: Parts) -> ReportData | None:
         schema=public.domain.schema,
         rows=parts.table.num_rows if allowed and parts.table is not None else None,
         table=manifest.table,
+        training=public.training,
         signed_by=manifest.signed_by,
     )
 

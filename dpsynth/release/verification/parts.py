@@ -23,6 +23,8 @@ from dpsynth.release.policy import Policy, parse_policy
 from dpsynth.release.report.columns import ColumnShares, from_json_text
 from dpsynth.release.report.count_errors import NAME as ERRORS
 from dpsynth.release.report.count_errors import CountErrors
+from dpsynth.release.training import NAME as TRAINING
+from dpsynth.release.training import Training
 from dpsynth.release.verification.checks import Check, why
 from dpsynth.release.verification.layout import (
     is_real_folder,
@@ -50,11 +52,12 @@ class Domain:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Half:
-    """What both halves hold; None where a file cannot be read."""
+    """What both halves hold; None where a file cannot be read, or need not be there."""
 
     statement: PrivacyStatement | None = None
     decision: Decision | None = None
     domain: Domain | None = None
+    training: Training | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -117,6 +120,11 @@ class _Reader:
         self.taken += 1
         return value
 
+    def take_if_there(self, name: str, read: Callable[[Path], T]) -> T | None:
+        """What a bundle need not have."""
+        path = self.folder / name
+        return self.take(name, read) if path.exists() or path.is_symlink() else None
+
     def checks(self) -> tuple[Check, ...]:
         found = f"{self.taken} files have the form that this version reads"
         return tuple(self.faults) or (Check("forms", True, found),)
@@ -154,6 +162,7 @@ def _common(reader: _Reader, half: str) -> dict[str, Any]:
         "statement": reader.take(f"{half}/privacy.json", read_statement),
         "decision": reader.take(f"{half}/decision.json", read_decision),
         "domain": reader.take(f"{half}/schema.json", _read_domain),
+        "training": reader.take_if_there(f"{half}/{TRAINING}", read_training),
     }
 
 
@@ -166,16 +175,7 @@ def _internal(reader: _Reader) -> Internal:
         about=reader.take("internal/about.json", _read_about),
         columns=reader.take("internal/columns.json", lambda path: from_json_text(read_text(path))),
         holdout=reader.take("internal/holdout.json", read_holdout),
-        errors=_errors(reader),
-    )
-
-
-def _errors(reader: _Reader) -> CountErrors | None:
-    """What the report says of errors; a bundle need not have it."""
-    if not (reader.folder / "internal" / ERRORS).exists():
-        return None
-    return reader.take(
-        f"internal/{ERRORS}", lambda path: CountErrors.from_json_text(read_text(path))
+        errors=reader.take_if_there(f"internal/{ERRORS}", _read_errors),
     )
 
 
@@ -239,6 +239,19 @@ def read_holdout(path: Path) -> np.ndarray:
             f"{path.name}: 'rows' must be row numbers from 0, each once; it was changed"
         )
     return np.array(rows, dtype=np.int64)
+
+
+def read_training(path: Path) -> Training:
+    """What was seen of the training.
+
+    Raises:
+        IntegrityError: missing, no JSON, another format, or figures that contradict each other.
+    """
+    return Training.from_json_text(read_text(path))
+
+
+def _read_errors(path: Path) -> CountErrors:
+    return CountErrors.from_json_text(read_text(path))
 
 
 def _read_certificate(path: Path) -> Certificate:

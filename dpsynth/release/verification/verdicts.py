@@ -5,11 +5,14 @@ from collections.abc import Iterator
 from dpsynth.errors import IntegrityError
 from dpsynth.privacy.statement import PrivacyStatement
 from dpsynth.release.gate import Decision, decide
-from dpsynth.release.gate.outcome import json_number
+from dpsynth.release.gate.claims import real_share
+from dpsynth.release.gate.outcome import COLLAPSE, counted, json_number
 from dpsynth.release.manifest import Manifest
 from dpsynth.release.policy import policy_hash
+from dpsynth.release.training import NAME as TRAINING
+from dpsynth.release.training import Training
 from dpsynth.release.verification.checks import Check, held
-from dpsynth.release.verification.parts import Internal, Parts, table_places
+from dpsynth.release.verification.parts import Half, Internal, Parts, table_places
 from dpsynth.release.verification.versions import other_version, without_words
 
 SHOWN = 12
@@ -21,15 +24,14 @@ def check_verdict(parts: Parts) -> Iterator[Check]:
     if manifest is None:
         return
     public = parts.public
-    told = _decision(manifest, public.decision, public.statement)
+    told = _decision(manifest, public)
     problems = [*told, *_place(manifest), *_facts(parts)]
     message = f"verdict {manifest.verdict!r}, policy {manifest.policy_hash[:SHOWN]}"
     yield Check("verdict", not problems, "; ".join(problems) or message)
 
 
-def _decision(
-    manifest: Manifest, decision: Decision | None, statement: PrivacyStatement | None
-) -> Iterator[str]:
+def _decision(manifest: Manifest, public: Half) -> Iterator[str]:
+    decision = public.decision
     if decision is None:
         return
     if decision.verdict != manifest.verdict:
@@ -49,7 +51,8 @@ def _decision(
             f"public/decision.json says {decision.verdict!r}, but its rules come to {least!r}; "
             "it was changed"
         )
-    yield from _found(decision, statement)
+    yield from _found(decision, public.statement)
+    yield from _alarms(decision, public.training)
 
 
 def _found(decision: Decision, statement: PrivacyStatement | None) -> Iterator[str]:
@@ -62,6 +65,7 @@ def _found(decision: Decision, statement: PrivacyStatement | None) -> Iterator[s
         "max_epsilon": max(statement.epsilon, statement.epsilon_spent),
         "max_delta": statement.delta,
         "max_input_generation": statement.input_generation,
+        "min_real_share": real_share(statement).model_dump(),
         "require_releasable": statement.releasable,
         "allowed_generators": statement.generator,
     }
@@ -75,6 +79,20 @@ def _found(decision: Decision, statement: PrivacyStatement | None) -> Iterator[s
             yield (
                 f"public/decision.json: rule {rule.rule!r} met {rule.found!r}, public/privacy.json "
                 f"says {known!r}; one of them was changed"
+            )
+
+
+def _alarms(decision: Decision, training: Training | None) -> Iterator[str]:
+    """The alarms that the verdict rests on are those that `training.json` holds."""
+    if decision.verdict != "allow":
+        return  # what was seen of the training stays inside then
+    held = None if training is None else len(training.alarms)
+    for rule in decision.rules:
+        if rule.rule == COLLAPSE and rule.found != held:
+            what = "is not there" if held is None else f"holds {counted(held, 'alarm')}"
+            yield (
+                f"public/decision.json: rule {COLLAPSE!r} met {rule.found!r}, but "
+                f"public/{TRAINING} {what}; one of them was changed"
             )
 
 
@@ -104,6 +122,17 @@ def _facts(parts: Parts) -> Iterator[str]:
         yield (
             f"public/manifest.json: generation is {manifest.generation}, but public/privacy.json "
             f"says that the input had {statement.input_generation}; one of them was changed"
+        )
+    if manifest.made_from != statement.lineage.made_from:
+        yield (
+            "public/manifest.json and public/privacy.json name different tables that the input was "
+            "made from; one of them was changed"
+        )
+    if statement.lineage.generation > statement.input_generation:
+        yield (
+            f"public/privacy.json: the input was made from rows of generation "
+            f"{statement.lineage.generation}, but is said to have {statement.input_generation}; it "
+            "was changed"
         )
     if manifest.versions != statement.versions:
         yield "public/manifest.json and public/privacy.json name different versions"
@@ -156,7 +185,7 @@ def _decided_again(parts: Parts, internal: Internal) -> str:
             "the gate cannot decide again: privacy.json, audit.json, policy.toml or waivers.json "
             "of internal/ cannot be read"
         )
-    again = decide(statement, audit, policy, waivers)
+    again = decide(statement, audit, policy, waivers, internal.training)
     edited = without_words if other_version(statement) else lambda decision: decision
     for name, stored, expected in (
         ("internal", internal.decision, again),
@@ -164,9 +193,9 @@ def _decided_again(parts: Parts, internal: Internal) -> str:
     ):
         if stored is not None and edited(stored) != edited(expected):
             raise IntegrityError(
-                f"{name}/decision.json says {stored.verdict!r}; statement, evidence, policy and "
-                f"waivers give {again.verdict!r}{_where(stored, expected)}; it was changed after "
-                "the run"
+                f"{name}/decision.json says {stored.verdict!r}; statement, evidence, training, "
+                f"policy and waivers give {again.verdict!r}{_where(stored, expected)}; it was "
+                "changed after the run"
             )
     return f"the gate comes to {again.verdict!r} again"
 

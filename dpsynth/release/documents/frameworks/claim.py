@@ -7,6 +7,7 @@ from dpsynth.privacy.statement import EventRecord
 from dpsynth.release.documents.frameworks.question import Reply
 from dpsynth.release.report import words
 from dpsynth.release.report.data import ReportData
+from dpsynth.release.report.lineage_words import made_from
 
 _ACCOUNTANTS = {
     "gdp": "Gaussian differential privacy, a closed form",
@@ -290,12 +291,13 @@ def deployment(data: ReportData) -> Reply:
 
 def lineage(data: ReportData) -> Reply:
     """Whether the input was itself synthetic."""
+    origin = made_from(data.statement)
     times = data.statement.input_generation
     if times == 0:
-        return Reply("The input is not known to be synthetic.")
+        return Reply(f"The input is not known to be synthetic. {origin}")
     return Reply(
         f"The input had gone through a generator {times} time{'' if times == 1 else 's'} before: "
-        "the promise is about those rows, not about the people behind them."
+        f"the promise is about those rows, not about the people behind them. {origin}"
     )
 
 

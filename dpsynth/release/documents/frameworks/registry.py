@@ -116,7 +116,8 @@ QUESTIONS = (
     Question(
         field="origin of the input",
         asks="Tier 3: was the input itself synthetic?",
-        where="public/privacy.json: input_generation; public/manifest.json: generation",
+        where="public/privacy.json: input_generation, lineage; public/manifest.json: generation, "
+        "made_from",
         reply=claim.lineage,
     ),
     Question(

@@ -1,0 +1,1 @@
+"""What the monitor is made of: the null of known noise, tests against it, readings, sentences."""
