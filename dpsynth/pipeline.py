@@ -133,6 +133,7 @@ def run(
     stream = rng or np.random.default_rng()
     progress("reading", 0, 1)
     table = Table.read(data, query=query)
+    chain.settings.check_table(table)  # the whole of it: `fit` sees the training rows alone
     unit = chain.settings.schema.unit if chain.settings.schema else None
     parts = _parts(table, unit, checkpoint, rng=stream)
     model = chain.settings.fit(

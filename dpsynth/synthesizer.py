@@ -158,11 +158,7 @@ class Synthesizer:
             progress("reading", 0, 1)
             table = Table.read(data, query=query)
             names = table.names
-            if self.schema is not None:
-                self.schema.check(names, table.source)
-            if self.warm_start is not None:
-                modelled = [column.name for column in planned_columns(names, self.schema)]
-                self.warm_start.check(table, modelled)
+            self.check_table(table)
             origin = tuple(parents) or stated(input_generation)
             known = self.comparison(names)
             # What its manifest tells of a table need not be asked of its rows.
@@ -184,6 +180,21 @@ class Synthesizer:
                 kept=kept,
             )
             return run.model(table, progress=progress)
+
+    def check_table(self, table: Table) -> None:
+        """Refuse a table that does not fit the schema, or that is the warm start itself.
+
+        Args:
+            table: the private rows; before a part of them is held out, the whole of them too.
+
+        Raises:
+            InputError: names the columns.
+        """
+        if self.schema is not None:
+            self.schema.check(table.names, table.source)
+        if self.warm_start is not None:
+            modelled = [column.name for column in planned_columns(table.names, self.schema)]
+            self.warm_start.check(table, modelled)
 
     def _check_start(self, ledger: Ledger, kept: CheckpointFolder | None) -> tuple[str, ...]:
         """Refuse what can be refused before a row is read; labels that are charged already."""

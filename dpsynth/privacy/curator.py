@@ -200,6 +200,15 @@ class Curator:
             begin=kept.begin,
         )
 
+    def loss_stream(self) -> np.random.Generator:
+        """Where the random numbers come from that a loss draws for private rows. PRIVATE.
+
+        How many are drawn depends on how many rows there are, and which row gets which on the rows
+        before it. So the guarantee rests on nobody knowing them: they come from the noise source,
+        and nothing public is ever drawn from the same stream.
+        """
+        return self._noise.apart()
+
     def _gaussian(self, label: str) -> float:
         """Take a charge that pays for one Gaussian answer; its noise multiplier."""
         event = self._reservation.take(label).event

@@ -8,7 +8,7 @@ layer over the same inputs and output gradients (book-keeping, Bu et al., ICML 2
 takes one backward pass.
 
 Guarantee as in `dpsynth.privacy.clipping`, in ordinary floating point: products are added up in
-float64, and the bound leaves a margin for the rounding of norms in float32.
+float64, norms are taken in float64 of the same numbers, and the bound leaves a margin.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +23,7 @@ from dpsynth.privacy.taps import Tap, checked_losses, clip_factors, faulty_layer
 PerExampleLoss = Callable[[nn.Module, Tensor], Tensor]
 
 _MARGIN = 1e-4
-"""Relative: a norm is a root of a float32 sum of products of two norms."""
+"""Relative; norms are taken in float64, so that rounding adds far less than this."""
 
 _FLOATS_AT_ONCE = 2**23
 
@@ -99,10 +99,17 @@ class Ghost:
     def _pass(self, rows: Tensor, taps: list[Tap]) -> tuple[list[Tensor], list[Tensor]]:
         losses = checked_losses(self._loss(self._model, rows), rows)
         for tap in taps:
-            if len(tap.outputs) != 1 or len(tap.outputs[0]) != len(rows):
+            # Opacus has a norm rule for one vector a row and for several; for more dimensions it
+            # returns no norm at all, and the layer would be summed without being clipped.
+            if (
+                len(tap.outputs) != 1
+                or len(tap.outputs[0]) != len(rows)
+                or tap.outputs[0].dim() not in (2, 3)
+            ):
                 raise InputError(
                     "a linear layer must run exactly once in the loss, with the rows of the batch "
-                    "as its first dimension; several inputs of a row go side by side in the second"
+                    "as its first dimension; several inputs of a row go side by side in the second "
+                    "(three dimensions at most)"
                 )
         grads = torch.autograd.grad(losses.sum(), [tap.outputs[0] for tap in taps])
         inputs = [tap.inputs[0].detach() for tap in taps]
@@ -111,13 +118,17 @@ class Ghost:
         return inputs, list(grads)
 
     def _squared(self, inputs: list[Tensor], grads: list[Tensor]) -> Tensor:
-        """Squared norm of each row's gradient, shape (rows,), by Opacus's rule for the layer."""
+        """Squared norm of each row's gradient, shape (rows,), by Opacus's rule for the layer.
+
+        In float64: the sum over pairs of a row's inputs can cancel, and in float32 what is left of
+        it would be rounding, far below the norm of what is summed.
+        """
         from opacus.grad_sample.linear import compute_linear_norm_sample
 
         found = [
             norm.square()
             for layer, a, d in zip(self._layers, inputs, grads, strict=True)
-            for norm in compute_linear_norm_sample(layer, [a], d).values()
+            for norm in compute_linear_norm_sample(layer, [a.double()], d.double()).values()
         ]
         return torch.stack(found).sum(0)
 

@@ -47,6 +47,11 @@ class NoiseSource:
     def __repr__(self) -> str:
         return f"NoiseSource({self.description!r}, releasable={self.releasable})"
 
+    def apart(self) -> np.random.Generator:
+        """A stream of its own, under a key drawn from this one; as private as this one."""
+        key = int.from_bytes(self.generator.bytes(32), "little")
+        return np.random.Generator(ChaCha(key=key, rounds=20))
+
 
 def secure_noise() -> NoiseSource:
     """Noise from ChaCha20 under a fresh 256-bit key of the operating system's."""

@@ -82,7 +82,8 @@ def train(
         codec: how rows become codes.
         label: the charge that pays for all steps.
         options: fixed in advance.
-        rng: starts the model, draws public rows and the random numbers of the loss.
+        rng: starts the model and draws public rows; the random numbers of a loss of private rows
+            come from the curator.
         aids: what else is public.
 
     Raises:
@@ -100,6 +101,10 @@ def train(
     else:
         norm = saved.max_grad_norm
     aids.checkpoints.fix(max_grad_norm=norm)
+    # A loss that draws does so for private rows now: never from the stream of public things, whose
+    # later numbers would tell how many rows there were.
+    if hasattr(generator, "draws"):
+        loss = objective(generator, rng=curator.loss_stream())
     channel = curator.gradients(
         model,
         clipper_for(model, loss, max_grad_norm=norm),

@@ -1,12 +1,14 @@
 """Public rows to start from: they help, cost nothing, are named, and are refused by name."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from dpsynth.errors import InputError
+from dpsynth.pipeline import run
 from dpsynth.privacy.noise import seeded_noise
 from dpsynth.schema import Column, Schema
 from dpsynth.synthesizer import Synthesizer
@@ -84,6 +86,27 @@ def test_the_private_table_itself_is_refused_in_any_order() -> None:
     warm = WarmStart.read(frame.sample(frac=1.0, random_state=1)[["z", "x", "y"]])
     with pytest.raises(InputError, match="exactly the private rows"):
         _settings("vae", warm).fit(frame)
+
+
+def test_the_private_table_without_its_identifiers_is_refused() -> None:
+    frame = _frame(50, 0)
+    schema = Schema(columns=(*SCHEMA.columns, Column(name="id", kind="identifier")))
+    for warm in (frame, frame.assign(id=np.arange(50) + 7_000)):
+        settings = replace(_settings("vae", WarmStart.read(warm)), schema=schema)
+        with pytest.raises(InputError, match="exactly the private rows"):
+            settings.fit(frame.assign(id=np.arange(50)))
+
+
+def test_a_run_refuses_the_whole_private_table_though_it_learns_from_a_part(
+    tmp_path: Path,
+) -> None:
+    frame = _frame(600, 0)
+    settings = _settings("vae", WarmStart.read(frame))
+    settings = replace(settings, ledger=settings.own_ledger())
+    with pytest.raises(InputError, match="exactly the private rows"):
+        run(frame, tmp_path / "bundle", synthesizer=settings)
+    assert settings.ledger is not None
+    assert settings.ledger.spent() == 0.0
 
 
 def test_an_empty_start_is_refused() -> None:

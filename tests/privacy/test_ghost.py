@@ -109,3 +109,34 @@ def test_a_gradient_that_is_not_finite_names_the_layer() -> None:
 
     with pytest.raises(NonFiniteTraining, match=r"layer '2'.*lower learning_rate"):
         clipper_for(_net(), broken, max_grad_norm=1.0).clipped_sum(_rows(4))
+
+
+def test_more_dimensions_than_opacus_has_a_norm_for_are_refused() -> None:
+    """Opacus gives no norm for four dimensions: the layer would be summed without being clipped."""
+
+    def deep(model: nn.Module, rows: Tensor) -> Tensor:
+        many = rows[:, None, None, :].expand(-1, 2, 3, -1)
+        first = 100.0 * model[0](many)
+        return model[2](torch.tanh(first).sum((1, 2))).square().sum(1) + first.sum((1, 2, 3))
+
+    with pytest.raises(InputError, match="three dimensions at most"):
+        clipper_for(_net(), deep, max_grad_norm=0.7).clipped_sum(_rows(4))
+
+
+def test_inputs_of_a_row_that_cancel_are_clipped_all_the_same() -> None:
+    """The norm is what is left of a large sum: in float32 that would be rounding alone."""
+    layer = nn.Linear(6, 3, bias=False)
+    rng = np.random.default_rng(0)
+    size, nudge = 1e4, 1e-3
+    base = torch.from_numpy(rng.normal(0, 1, (40, 1, 6))).float()
+    rows = torch.cat([base, base * (1.0 + nudge * torch.rand(40, 1, 1))], dim=1)
+
+    def difference(model: nn.Module, batch: Tensor) -> Tensor:
+        first, second = model(batch).unbind(1)
+        return size * (first - second).sum(1)
+
+    ghost = clipper_for(layer, difference, max_grad_norm=0.7)
+    assert isinstance(ghost, Ghost)
+    for row in rows.split(1):
+        (found,) = ghost.clipped_sum(row)
+        assert float(found.norm()) <= 0.7

@@ -400,3 +400,28 @@ def test_refinement_comes_after_training_and_keeps_the_pair() -> None:
     watched.refine(model, MEASURED, rng=np.random.default_rng(2))
     codes = registry.load("autoregressive").sample(model, 4_000, rng=np.random.default_rng(2))
     assert (codes[:, 0] == codes[:, 1]).mean() == pytest.approx(0.9, abs=0.01)
+
+
+@pytest.mark.parametrize("sample_rate", [1.0, 0.2])
+def test_the_public_stream_does_not_tell_how_many_rows_were_drawn_for(sample_rate: float) -> None:
+    """Whoever knows the seed of `rng` must not read the private row count off its later numbers."""
+    options = TrainingOptions(steps=2, sample_rate=sample_rate, learning_rate=0.01, units=8)
+    event: Event = GaussianEvent(noise_multiplier=1.0, steps=2)
+    if sample_rate < 1.0:
+        event = SampledGaussianEvent(noise_multiplier=1.0, sample_rate=sample_rate, steps=2)
+    after = []
+    for seed, count in ((0, ROWS), (1, ROWS - 1)):
+        curator = _curator(event, seed=seed)
+        curator._rows._table = curator._rows._table.take(np.arange(count))
+        rng = np.random.default_rng(5)
+        train(
+            registry.load("vae"),
+            LAYOUT,
+            curator=curator,
+            codec=_codec(),
+            label="g",
+            options=options,
+            rng=rng,
+        )
+        after.append(rng.bit_generator.state)
+    assert after[0] == after[1]
