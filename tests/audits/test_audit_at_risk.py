@@ -66,6 +66,7 @@ def test_a_leak_in_one_small_group_is_found_and_named(arms):
     assert (worst.value, worst.lower) == (first["auroc"], first["lower"])
 
 
+@pytest.mark.slow
 def test_groups_without_leak_alarm_in_at_most_five_percent(arms):
     """100 label draws at level 0.025 (two groups of tests): more than 8 once in a thousand."""
     alarms = 0

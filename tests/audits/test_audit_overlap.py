@@ -67,6 +67,7 @@ def test_tables_that_overlap_wholly_are_refused(mixed_table):
         audits.run(table, table.copy(), table.copy(), remove_overlap=True)
 
 
+@pytest.mark.slow
 def test_removal_does_not_alarm_on_clean_dense_tables(binary_table):
     """Rows in both leave both; leaving one side only would alarm nearly always. 5 % of 40: <= 6."""
     alarms = 0

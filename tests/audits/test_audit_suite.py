@@ -148,6 +148,7 @@ def test_three_rows_in_every_table_do_not_crash():
 # calibration and power, thin ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_alarm_rate_on_tables_without_a_leak():
     """120 seeds, holdout half of train; the whole audit's rate is 5 %."""
     rng = np.random.default_rng(11)
@@ -170,6 +171,7 @@ def test_alarm_rate_on_tables_without_a_leak():
     assert silent >= 0.85 * 120
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["closest_record", "nearest_neighbours", "copies"])
 def test_the_share_stated_as_detectable_is_detected(name, mixed_table):
     """Plant exactly that share and count how often the one finding alarms."""
@@ -385,6 +387,7 @@ def test_attack_that_needs_a_reference_and_gets_none_says_so(mixed_table):
     assert given.sizes["reference"] == 150
 
 
+@pytest.mark.slow
 def test_lent_reference_rows_raise_no_false_alarms():
     """Few rows, so that chance in the lent half is as large as any score: 200 audits at 5 %.
 
@@ -413,6 +416,7 @@ class BlackBox:
         return targets.numbers[:, 0].copy()
 
 
+@pytest.mark.slow
 def test_black_box_attacks_raise_no_false_alarms_with_unequal_tables(monkeypatch):
     """They are asked about as many members as non-members out of 600 and 120 rows.
 
