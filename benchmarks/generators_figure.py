@@ -96,7 +96,7 @@ def _say_below(axes: Axes, values: Sequence[float]) -> None:
     """The baseline knows nothing to predict by; drawn, it would flatten all others."""
     reach = f"{min(values):.2f} to {max(values):.2f}"
     words = f"{BASELINE}: {reach}"
-    place = {"xy": (0.5, 0.03), "xycoords": "axes fraction"}
+    place: dict[str, Any] = {"xy": (0.5, 0.03), "xycoords": "axes fraction"}
     axes.annotate(words, ha="center", color=MARKS[BASELINE][0], fontsize=10, **place)
 
 

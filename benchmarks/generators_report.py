@@ -66,7 +66,7 @@ def _block(rows: Sequence[Row]) -> str:
         f"### {rows[0]['table']}: {about['rows']:,} rows, {about['columns']} columns, "
         f"{about['numeric']:.0%} of them numeric"
     )
-    columns = ["epsilon", "generator", *(TITLES[name] for name in FIGURES)]
+    columns = ["epsilon", "generator", "runs", *(TITLES[name] for name in FIGURES)]
     columns += ["missing", "alarms", *COSTS.values()]
     lines = [head, "", "| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     for epsilon in epsilons(rows):
@@ -83,17 +83,19 @@ def _lines(rows: Sequence[Row], name: str, width: int) -> list[str]:
     figures = medians(rows, name)
     if figures:
         others = [found for n in {r["system"] for r in rows} if (found := medians(rows, n))]
-        cells = [epsilon, name]
+        done = [row for row in mine if row["status"] == DONE]
+        cells = [epsilon, name, str(len(done))]
         for figure in FIGURES:
             best = BEST[figure](other[figure] for other in others) == figures[figure]
             cells.append(f"**{figures[figure]:.4f}**" if best else f"{figures[figure]:.4f}")
-        done = [row for row in mine if row["status"] == DONE]
         cells += [_most(done, "missing"), _most(done, "alarms")]
         cells += [f"{figures[cost]:.0f}" for cost in COSTS]
         lines.append("| " + " | ".join(cells) + " |")
     failures = [_failure(row["message"]) for row in mine if row["status"] != DONE]
     for message in dict.fromkeys(failures):
-        lines.append(f"| {epsilon} | {name} | failed: {message} |" + " |" * (width - 3))
+        count = failures.count(message)
+        line = f"| {epsilon} | {name} | {count} | failed: {message} |"
+        lines.append(line + " |" * (width - 4))
     return lines
 
 

@@ -39,7 +39,7 @@ class CheckpointFolder:
         path: the folder.
         purpose: whether it serves a `fit` or a `run`.
         holdout_rows: 0-based rows that a `run` holds out; set before the fit starts.
-        in_training: whether this process left, or found, something to go on from.
+        in_training: whether this process left, or found, something that can be gone on with.
     """
 
     def __init__(self, path: Path, *, purpose: Purpose) -> None:
@@ -112,7 +112,9 @@ class CheckpointFolder:
     def keep(self, draft: FittedModel, book: StepBook) -> StateFiles:
         """Keep what was learned before training; from now on the fit can be gone on with."""
         draft.save(self.path / DRAFT)
-        return self._training(book)
+        files = self._training(book)
+        self.in_training = True
+        return files
 
     def check_settings(self, settings: Mapping[str, Any]) -> None:
         """Refuse to go on with other settings.
@@ -163,6 +165,7 @@ class CheckpointFolder:
                 f"checkpoint {self.path}: all {steps} steps of the training are spent, and this "
                 f"copy has seen {files.step} of them; go on from the newest copy, or {AFRESH}"
             )
+        self.in_training = True  # not before: a refused state is nothing to go on with
         return files
 
     def finish(self) -> None:
@@ -181,7 +184,7 @@ class CheckpointFolder:
         remove_state(self.path)
 
     def _training(self, book: StepBook) -> StateFiles:
-        self._book, self.in_training = book, True
+        self._book = book
         self._files = StateFiles(self.path, begun=book.begun)
         return self._files
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpsynth.cli_options import AsJson, Data, GeneratorName, Out, Query, SchemaFile
-from dpsynth.cli_shared import declared_schema, must_be_new, must_be_there
+from dpsynth.cli_shared import chosen_generator, declared_schema, must_be_new, must_be_there
 from dpsynth.console import bars, emit, say
 from dpsynth.errors import InputError
 
@@ -72,6 +72,7 @@ def collapse(
         seed=seed,
     )
     declared = declared_schema(schema_file)
+    generator = chosen_generator(generator, declared)
     modelled = None if declared is None else without_identifiers(declared)
     make, maker = _maker(epsilon, delta, generator, modelled, non_private=non_private)
     must_be_there(data)

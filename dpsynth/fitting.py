@@ -85,7 +85,10 @@ class Fit:
     def model(self, table: Table, *, progress: Progress) -> FittedModel:
         """The fitted model; see `dpsynth.synthesizer.Synthesizer.fit` for what it raises."""
         unit, cap = self._unit()
-        rows = PrivateRows(table, unit=unit, max_rows_per_unit=cap, rng=self.rng)
+        # Which surplus rows of a unit go must be nobody's to know, or one unit more would change
+        # the rows of all others; so that is not for `rng`, which a caller may have seeded.
+        dropping = self.rng if unit is None else self.noise.apart()
+        rows = PrivateRows(table, unit=unit, max_rows_per_unit=cap, rng=dropping)
         rows.check([c for c in self.plan.columns if isinstance(c, Column)])
         resumed = self.kept is not None and self.kept.release is not None
         begin = self._go_on if resumed else self._begin
@@ -330,7 +333,7 @@ class Fit:
             releasable=self.noise.releasable,
             generator=self.generator,
             clamping=domain.notes,
-            unprotected=_unprotected(names, self.schema, self.warm_start),
+            unprotected=_unprotected(names, self.schema, self.warm_start, self.origin),
             versions=_versions(),
             booking=booking,
             policy_hash=self.policy_hash,
@@ -347,12 +350,17 @@ def _layout(domain: Domain, measured: Measured | None, rows: float) -> Layout:
 
 
 def _unprotected(
-    names: Sequence[str], schema: Schema | None, warm: WarmStart | None
+    names: Sequence[str],
+    schema: Schema | None,
+    warm: WarmStart | None,
+    origin: Sequence[Parent],
 ) -> tuple[str, ...]:
     """What epsilon does not cover, in plain sentences."""
     found = [f"column names and their order: {', '.join(names)}"]
     if warm is not None:
         found.append(warm.sentence)
+    if any(parent.known_by == "manifest" for parent in origin):
+        found.append("that the table is, byte for byte, one that was released before")
     if schema is None:
         return (*found, "which columns look like identifiers, by their names")
     found.append("kinds: " + ", ".join(f"{c.name} {c.kind}" for c in schema.columns))

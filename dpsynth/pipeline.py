@@ -17,7 +17,7 @@ from dpsynth.generators import registry
 from dpsynth.privacy.identity import identity_of
 from dpsynth.privacy.ledger import Ledger
 from dpsynth.privacy.lineage_record import LineageRecord, Parent
-from dpsynth.privacy.noise import NoiseSource
+from dpsynth.privacy.noise import NoiseSource, secure_noise
 from dpsynth.privacy.statement import PrivacyStatement
 from dpsynth.release.about import About
 from dpsynth.release.bundle import BundleContents, check_signer, write_bundle
@@ -135,11 +135,13 @@ def run(
     table = Table.read(data, query=query)
     chain.settings.check_table(table)  # the whole of it: `fit` sees the training rows alone
     unit = chain.settings.schema.unit if chain.settings.schema else None
-    parts = _parts(table, unit, checkpoint, rng=stream)
+    source = noise or secure_noise()
+    # The split from the secret stream too: of a seeded one it would tell how many rows there are.
+    parts = _parts(table, unit, checkpoint, rng=source.apart())
     model = chain.settings.fit(
         parts.train,
         progress=progress,
-        noise=noise,
+        noise=source,
         rng=stream,
         policy_hash=policy_hash(chain.policy),
         parents=chain.parents,

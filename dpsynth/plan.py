@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dpsynth.errors import UnsupportedEvent
+from dpsynth.errors import InputError, UnsupportedEvent
 from dpsynth.privacy.calibration import check_budget, mu_for, noise_multiplier_for
 from dpsynth.privacy.events import (
     Event,
@@ -141,7 +141,7 @@ def make_plan(
         max_rows_per_unit: rows kept of one unit; with several, batches are full.
 
     Raises:
-        InputError: epsilon or delta out of range.
+        InputError: epsilon or delta out of range, or Poisson batches of units with several rows.
     """
     check_budget(epsilon, delta)
     training = training or TrainingOptions.recommended(
@@ -151,6 +151,11 @@ def make_plan(
     gauss_delta = delta * (1.0 - _NAMING_DELTA) if naming else delta
     mu = mu_for(epsilon, gauss_delta)
     each_delta = delta * _NAMING_DELTA / max(1, len(naming))
+    if training.sample_rate < 1 and max_rows_per_unit > 1:
+        raise InputError(
+            f"sample_rate is {training.sample_rate:g}: Poisson sampling draws rows, and a privacy "
+            f"unit may have {max_rows_per_unit} of them here; set sample_rate to 1"
+        )
     shares = _shares(columns, gradient_share=training.gradient_share, lineage=lineage)
     charges = [
         Charge(label, _event(mu, share, each_delta if label in map(values_label, naming) else None))

@@ -128,8 +128,8 @@ class Synthesizer:
             progress: told what is being done.
             noise: the noise source; None takes the cryptographic one. A seeded one is for tests
                 and marks the result as not releasable.
-            rng: starts the model and drops surplus rows of a unit; None seeds it from the
-                operating system.
+            rng: starts the model and draws public rows; None seeds it from the operating system.
+                Surplus rows of a unit are dropped by the noise source.
             policy_hash: of the release policy that will be applied; booked with the charges, so
                 that it is known later which one was fixed beforehand.
             input_generation: 0 for rows that nobody knows to be synthetic, else how often they

@@ -8,7 +8,8 @@ layer over the same inputs and output gradients (book-keeping, Bu et al., ICML 2
 takes one backward pass.
 
 Guarantee as in `dpsynth.privacy.clipping`, in ordinary floating point: products are added up in
-float64, norms are taken in float64 of the same numbers, and the bound leaves a margin.
+float64, and the bound leaves a margin for the rounding of norms in float32. Where a row's several
+inputs cancel, which float32 cannot see, its norm is taken in float64.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +24,9 @@ from dpsynth.privacy.taps import Tap, checked_losses, clip_factors, faulty_layer
 PerExampleLoss = Callable[[nn.Module, Tensor], Tensor]
 
 _MARGIN = 1e-4
-"""Relative; norms are taken in float64, so that rounding adds far less than this."""
+"""Relative: a norm is a root of a float32 sum of products of two norms."""
+_CANCELLED = 0.1
+"""Below this part of what it could be, a row's squared norm is taken again in float64."""
 
 _FLOATS_AT_ONCE = 2**23
 
@@ -118,17 +121,28 @@ class Ghost:
         return inputs, list(grads)
 
     def _squared(self, inputs: list[Tensor], grads: list[Tensor]) -> Tensor:
-        """Squared norm of each row's gradient, shape (rows,), by Opacus's rule for the layer.
+        """Squared norm of each row's gradient, shape (rows,).
 
-        In float64: the sum over pairs of a row's inputs can cancel, and in float32 what is left of
-        it would be rounding, far below the norm of what is summed.
+        The sum over pairs of a row's inputs can cancel. In float32 what is left of it would be
+        rounding, far below the norm of what is summed; such rows are done again in float64.
         """
+        found = self._by_rule(inputs, grads)
+        if all(d.dim() == 2 for d in grads):
+            return found  # one input a row: nothing cancels
+        doubtful = found < _CANCELLED * _without_cancelling(inputs, grads)
+        if bool(doubtful.any()):
+            again = [[part[doubtful].double() for part in parts] for parts in (inputs, grads)]
+            found[doubtful] = self._by_rule(*again).to(found.dtype)
+        return found
+
+    def _by_rule(self, inputs: list[Tensor], grads: list[Tensor]) -> Tensor:
+        """Squared norms by Opacus's rule for the layer, in the precision of the arguments."""
         from opacus.grad_sample.linear import compute_linear_norm_sample
 
         found = [
             norm.square()
             for layer, a, d in zip(self._layers, inputs, grads, strict=True)
-            for norm in compute_linear_norm_sample(layer, [a.double()], d.double()).values()
+            for norm in compute_linear_norm_sample(layer, [a], d).values()
         ]
         return torch.stack(found).sum(0)
 
@@ -142,6 +156,18 @@ class Ghost:
                     yield flat.T @ a.double().flatten(0, -2)
                 else:
                     yield flat.sum(0)
+
+
+def _without_cancelling(inputs: list[Tensor], grads: list[Tensor]) -> Tensor:
+    """The largest that each row's squared norm could be, given the sizes of inputs and gradients.
+
+    With a bias, which is one more input of 1.
+    """
+    found = []
+    for a, d in zip(inputs, grads, strict=True):
+        sizes = (a.square().sum(-1) + 1.0).sqrt() * d.square().sum(-1).sqrt()
+        found.append(sizes.view(len(d), -1).sum(1).square())
+    return torch.stack(found).sum(0)
 
 
 def _trained(layer: nn.Module) -> list[nn.Parameter]:

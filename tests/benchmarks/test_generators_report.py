@@ -38,13 +38,14 @@ def test_one_line_a_generator_and_epsilon_with_the_best_bold(report) -> None:
     assert "### tiny: 1,000 rows, 4 columns, 25% of them numeric" in lines
     figures = [line for line in lines if line.startswith(("| 1 |", "| 3 |", "| no"))]
     assert figures == [
-        "| 1 | vae | **0.1400** | **0.2100** | **0.8300** | **0.7000** | 0 | 1 | 20 | 10 | 400 |",
-        "| 3 | vae | 0.1000 | 0.1500 | 0.8500 | **0.7000** | 1 | 2 | 20 | 10 | 400 |",
-        "| 3 | autoregressive | **0.0400** | **0.0600** | **0.8800** | 0.8000 | 0 | 0 | 20 | 10 "
+        "| 1 | vae | 2 | **0.1400** | **0.2100** | **0.8300** | **0.7000** | 0 | 1 | 20 | 10 "
         "| 400 |",
-        "| 3 | gan | failed: too / few rows | | | | | | | | |",
-        "| no privacy | vae | **0.0200** | **0.0300** | **0.8900** | **0.7000** | 0 | - | 20 | 10 "
-        "| 400 |",
+        "| 3 | vae | 1 | 0.1000 | 0.1500 | 0.8500 | **0.7000** | 1 | 2 | 20 | 10 | 400 |",
+        "| 3 | autoregressive | 1 | **0.0400** | **0.0600** | **0.8800** | 0.8000 | 0 | 0 | 20 "
+        "| 10 | 400 |",
+        "| 3 | gan | 1 | failed: too / few rows | | | | | | | | |",
+        "| no privacy | vae | 1 | **0.0200** | **0.0300** | **0.8900** | **0.7000** | 0 | - | 20 "
+        "| 10 | 400 |",
     ]
     assert len({line.count("|") for line in figures}) == 1
 

@@ -133,6 +133,17 @@ def test_another_table_command_or_ledger_is_refused(stopped: Path, refused: Refu
     assert "this is another table" in refused(command(stopped))
 
 
+def test_a_broken_state_is_not_said_to_go_on(
+    stopped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (state,) = (stopped.parent / "kept").glob("state-*.safetensors")
+    state.write_bytes(state.read_bytes()[:-1])
+    assert invoke(command(stopped)) == 2
+    said = capsys.readouterr().err
+    assert "cut short or changed" in said
+    assert "goes on from it" not in said
+
+
 def test_places_that_will_not_do(stopped: Path, refused: Refused) -> None:
     folder = stopped.parent
     (folder / "out").mkdir()

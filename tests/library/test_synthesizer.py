@@ -1,6 +1,6 @@
 """The library's door: what goes in comes out with the right names, kinds, steps and budget."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,8 @@ from dpsynth.fitted import FittedModel
 from dpsynth.privacy.accounting import epsilon as composed
 from dpsynth.privacy.ledger import Ledger
 from dpsynth.privacy.noise import seeded_noise
-from dpsynth.schema import Schema
+from dpsynth.privacy.rows import PrivateRows
+from dpsynth.schema import Column, Schema
 from dpsynth.synthesizer import Synthesizer
 from dpsynth.training.options import TrainingOptions
 
@@ -127,6 +128,29 @@ def test_rows_of_a_unit_beyond_the_cap_are_dropped(
     capped = synthesizer(schema=units, epsilon=30.0).fit(crowded)
     assert abs(capped.layout.rows - len(table) / 4) < 30
     assert abs(plain.layout.rows - len(table)) < 30
+
+
+def test_a_seeded_rng_does_not_say_which_rows_of_a_unit_were_kept(
+    schema: Schema, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever knew which rows go would see all others change with one unit more."""
+    held: list[PrivateRows] = []
+
+    class Seen(PrivateRows):
+        def check(self, columns: Sequence[Column]) -> None:
+            held.append(self)
+            raise InputError("seen")
+
+    monkeypatch.setattr("dpsynth.fitting.PrivateRows", Seen)
+    units = Schema(columns=schema.columns, unit="person_id", max_rows_per_unit=1)
+    crowded = table.assign(person_id=np.arange(len(table)) // 4)
+    for noise in (0, 0, 1):
+        with pytest.raises(InputError, match="seen"):
+            Synthesizer(epsilon=1.0, schema=units).fit(
+                crowded, noise=seeded_noise(noise), rng=np.random.default_rng(3)
+            )
+    first, again, other = (rows.hashes(("age", "joined")).tolist() for rows in held)
+    assert first == again != other
 
 
 def test_too_few_rows_names_the_smallest_epsilon_and_that_one_works(

@@ -116,8 +116,10 @@ def test_more_dimensions_than_opacus_has_a_norm_for_are_refused() -> None:
 
     def deep(model: nn.Module, rows: Tensor) -> Tensor:
         many = rows[:, None, None, :].expand(-1, 2, 3, -1)
-        first = 100.0 * model[0](many)
-        return model[2](torch.tanh(first).sum((1, 2))).square().sum(1) + first.sum((1, 2, 3))
+        first = 100.0 * model.get_submodule("0")(many)
+        second = model.get_submodule("2")(torch.tanh(first).sum((1, 2)))
+        losses: Tensor = second.square().sum(1) + first.sum((1, 2, 3))
+        return losses
 
     with pytest.raises(InputError, match="three dimensions at most"):
         clipper_for(_net(), deep, max_grad_norm=0.7).clipped_sum(_rows(4))
@@ -133,10 +135,11 @@ def test_inputs_of_a_row_that_cancel_are_clipped_all_the_same() -> None:
 
     def difference(model: nn.Module, batch: Tensor) -> Tensor:
         first, second = model(batch).unbind(1)
-        return size * (first - second).sum(1)
+        losses: Tensor = size * (first - second).sum(1)
+        return losses
 
     ghost = clipper_for(layer, difference, max_grad_norm=0.7)
     assert isinstance(ghost, Ghost)
-    for row in rows.split(1):
+    for row in torch.split(rows, 1):
         (found,) = ghost.clipped_sum(row)
         assert float(found.norm()) <= 0.7
