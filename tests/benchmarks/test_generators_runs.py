@@ -214,4 +214,4 @@ def test_a_generator_itself_runs_as_a_system(runs, cache, private: bool) -> None
     (found,) = runs.completed([one], [row], cache)
     assert found["missing"] == []
     assert found["epsilon"] == (1.0 if private else None)
-    assert found["facts"] == {"rows": 20_000, "columns": 11, "numeric": 0.0}
+    assert found["facts"] == {"rows": 20_000, "columns": 12, "numeric": 0.0}

@@ -197,6 +197,14 @@ def test_constant_columns_are_fine(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "log_variance" not in curve["theory"]
 
 
+def test_auto_follows_the_rule(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "auto"
+    command = ["collapse", str(data), "--generations", "1", "--mode", "replace", "--epsilon", "3"]
+    assert invoke([*command, "--generator", "auto", "-o", str(out)]) == 0
+    settings = json.loads((out / "collapse.json").read_text())["settings"]
+    assert settings["maker"].startswith("autoregressive")
+
+
 @pytest.mark.slow
 def test_without_privacy_for_real(data: Path, tmp_path: Path) -> None:
     command = ["collapse", str(data), "--generations", "2", "--non-private", "--seed", "1"]
