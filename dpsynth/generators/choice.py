@@ -9,7 +9,7 @@ from dataclasses import dataclass
 AUTO = "auto"
 
 SUITS: dict[str, str] = {
-    "autoregressive": "any table; ahead in nearly all that was measured, at the least time",
+    "autoregressive": "any table: its rows are the best to learn from in all that was measured",
     "diffusion": "many rows and numeric columns, epsilon from 3 on; behind the default",
     "gan": "many rows, epsilon from 3 on; slow to train; behind the default",
     "independent": "a single column, and as the baseline that others must beat",
@@ -35,4 +35,6 @@ def choose(*, columns: int | None) -> Choice:
     if columns == 1:
         return Choice("independent", "a single column has no relations to learn")
     unknown = "" if columns is not None else "; how many columns there are is known with a schema"
-    return Choice("autoregressive", f"ahead in nearly all that was measured{unknown}")
+    return Choice(
+        "autoregressive", f"its rows are the best to learn from in all that was measured{unknown}"
+    )

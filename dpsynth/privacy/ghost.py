@@ -149,7 +149,8 @@ class Ghost:
     def _sums(self, inputs: list[Tensor], grads: list[Tensor], factors: Tensor) -> Iterator[Tensor]:
         """Clipped sums over the chunk, float64, in the order of the parameters."""
         for layer, a, d in zip(self._layers, inputs, grads, strict=True):
-            weighted = d.double() * factors.double().view(-1, *[1] * (d.dim() - 1))
+            each = factors.double().view(-1, *[1] * (d.dim() - 1))
+            weighted = d.to(torch.float64, copy=True).mul_(each)
             flat = weighted.flatten(0, -2)
             for parameter in _trained(layer):
                 if parameter is layer.weight:
