@@ -15,7 +15,7 @@ import numpy as np
 from dpsynth.encoding.codec import TableCodec
 from dpsynth.errors import InputError
 from dpsynth.generators.base import IntArray
-from dpsynth.privacy.sketch import row_hashes
+from dpsynth.privacy.sketch import row_hashes, same_rows
 from dpsynth.table import Table
 
 
@@ -80,18 +80,11 @@ class WarmStart:
                 f"warm start {self.source} {' and '.join(filter(None, parts))}; give public rows "
                 "of the same columns"
             )
-        if self.is_same(private, modelled):
+        if same_rows(self.table, private, modelled):
             raise InputError(
                 f"warm start {self.source} holds exactly the private rows; nothing would protect "
                 "them: give public rows, or leave --warm-start out"
             )
-
-    def is_same(self, other: Table, names: Sequence[str]) -> bool:
-        """Whether another table has exactly these rows in the columns `names`, in any order."""
-        if other.num_rows != self.table.num_rows:
-            return False
-        ours, theirs = (np.sort(row_hashes(table, names)) for table in (self.table, other))
-        return bool(np.array_equal(ours, theirs))
 
     def codes(self, codec: TableCodec) -> IntArray:
         """The rows as the codec sees them, shape (rows, columns); odd cells count as missing."""
